@@ -1,0 +1,29 @@
+//! `cargo xtask bench NAME`: builds for speed, installs the peers that are distribution packages, and runs `doorward-bench`.
+
+use std::process::Command;
+
+use clap::Args;
+
+use crate::binary::{self, Profile};
+use crate::distribution::{self, Need};
+use crate::step::{self, Outcome};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Which figures: scan
+    name: String,
+    /// Print one JSON object on the last line
+    #[arg(long)]
+    json: bool,
+    /// Passed on to doorward-bench, as in `-- --rounds 5`
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+pub(crate) fn run(options: &Options) -> Outcome {
+    distribution::ensure(&[Need { program: "debsums", package: "debsums" }])?;
+    let folder = binary::build(Profile::Release)?;
+    let mut bench = Command::new(folder.join("doorward-bench"));
+    bench.arg(&options.name).args(options.json.then_some("--json")).args(&options.rest);
+    step::run(&format!("bench {}", options.name), &mut bench)
+}
