@@ -1,0 +1,73 @@
+//! Logging for a service: to the journal when systemd collects it, else to standard error as lines or as JSON.
+//! Names that came from outside are escaped by whoever logs them (`PathBytes` shows itself escaped).
+
+use std::io::IsTerminal;
+
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The `[log]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Directives of tracing's `EnvFilter`, as in `info` or `info,doorward_agent::uplink=debug`.
+    pub filter: String,
+    /// How lines look where there is no journal.
+    pub format: Format,
+}
+
+/// The look of log lines on standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { filter: "info".into(), format: Format::Human }
+    }
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter is not one: the person who wrote the configuration has to mend it.
+    #[error("log filter {filter:?} is not understood; write it as in \"info,doorward_agent::uplink=debug\"")]
+    Filter {
+        /// What was written.
+        filter: String,
+        /// What the parser said.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Logging was set up before in this process.
+    #[error("logging was set up twice")]
+    Twice(#[source] tracing_subscriber::util::TryInitError),
+}
+
+/// Sets up logging for the whole process.
+///
+/// # Errors
+/// When the filter cannot be parsed, or logging was set up already.
+pub fn init(settings: &Settings) -> Result<(), LogError> {
+    let filter = EnvFilter::try_new(&settings.filter).map_err(|source| LogError::Filter { filter: settings.filter.clone(), source })?;
+    let registry = tracing_subscriber::registry().with(filter);
+    // systemd sets JOURNAL_STREAM exactly when standard error is the journal.
+    let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
+    let result = match (journal, settings.format) {
+        (Some(journal), _) => registry.with(journal).try_init(),
+        (None, Format::Json) => registry.with(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr)).try_init(),
+        (None, Format::Human) => {
+            let colours = std::io::stderr().is_terminal();
+            registry.with(tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr)).try_init()
+        }
+    };
+    result.map_err(LogError::Twice)
+}
