@@ -1,0 +1,12 @@
+//! The readers by their outside: samples built here, byte for byte, and any bytes whatever.
+#![cfg(test)]
+
+mod bounds;
+mod dpkg;
+mod dpkg_hostile;
+mod elf;
+mod hostile;
+mod jar;
+mod other;
+mod sample;
+mod script;
