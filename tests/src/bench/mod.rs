@@ -1,0 +1,13 @@
+//! `doorward-bench`: the project's figures beside those of tools and limits measured in the same call, in alternating order.
+//!
+//! Every measured round is a process of its own, ours and the peers' alike: timed from outside, from start to end, so that
+//! neither inherits the other's memory. Nothing else in the project depends on a time.
+
+mod figure;
+mod limit;
+mod machine;
+mod measure;
+pub mod round;
+pub mod scan;
+
+pub use figure::{Figures, Row};

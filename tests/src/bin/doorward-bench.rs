@@ -1,0 +1,25 @@
+//! `doorward-bench`: prints the project's figures beside those of their peers; see `doorward_tests::bench`.
+#![forbid(unsafe_code)]
+
+use anyhow::Result;
+use clap::Parser;
+use doorward_tests::bench::round::Round;
+use doorward_tests::bench::scan::ScanBench;
+
+/// Prints the project's figures beside those of their peers
+#[derive(Debug, Parser)]
+#[command(version)]
+enum Bench {
+    /// Scanning: first scan, packaged files, rescan, memory
+    Scan(ScanBench),
+    /// One measured round; started by the others
+    #[command(hide = true)]
+    Round(Round),
+}
+
+fn main() -> Result<()> {
+    match Bench::parse() {
+        Bench::Scan(bench) => bench.run(),
+        Bench::Round(round) => round.run(),
+    }
+}

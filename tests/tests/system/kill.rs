@@ -1,0 +1,54 @@
+//! kill -9 of agent and CMS at random moments of a scan: in the end every unresolved file is there, once, asked about once.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+
+use doorward_tests::site::{Site, eventually, sha256, unheard_of};
+
+const FILES: usize = 400;
+
+fn rounds() -> u64 {
+    if std::env::var_os("DOORWARD_TEST_LONG").is_some() { 20 } else { 3 }
+}
+
+/// A moment that differs from round to round and run to run, without a random number generator.
+fn moment(round: u64) -> Duration {
+    let noise = u64::from(std::process::id()).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(round * 1_442_695_040_888_963_407);
+    Duration::from_millis(noise >> 32 & 0xff)
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_either_side_is_killed() {
+    let mut site = Site::start();
+    let contents: Vec<_> = (0..FILES).map(|number| unheard_of(&format!("number {number}"))).collect();
+    let mut builder = site.host("web-1");
+    for (number, content) in contents.iter().enumerate() {
+        builder = builder.with_file(format!("opt/{}/tool-{number}", number % 7), content);
+    }
+    let mut host = builder.enrolled().running();
+    let scan = site.cms_says(&["profile", "scan", "default", "--host", host.id()]);
+    let scan = scan["id"].as_str().expect("profile scan prints the scan's id").to_owned();
+    for round in 0..rounds() {
+        thread::sleep(moment(round));
+        if round % 2 == 0 {
+            host.kill();
+            host.run();
+        } else {
+            site.kill();
+            site.serve();
+        }
+    }
+    eventually("the scan ends although it was killed", || {
+        site.ask(&["scan", "show", &scan]).ok().filter(|scan| scan["state"] == "done")
+    });
+    let _ = site.settled();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for row in site.allowlist() {
+        *seen.entry(row["sha256"].as_str().unwrap().to_owned()).or_default() += 1;
+        assert_eq!(row["path_count"], 1, "{row}");
+    }
+    let expected: BTreeMap<_, _> = contents.iter().map(|content| (sha256(content).to_string(), 1)).collect();
+    assert_eq!(seen.len(), expected.len());
+    assert_eq!(seen, expected, "every file once");
+}
