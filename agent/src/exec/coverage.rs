@@ -1,0 +1,144 @@
+//! Which filesystems are watched: marks for every local one, and plain words about all others.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use doorward_policy::PathBytes;
+use doorward_proto::limit::COVERAGE_FILESYSTEMS_MAX;
+use doorward_proto::report::{Coverage, Uncovered};
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
+use super::mount::{self, Mount, Mounts, Watching};
+use crate::health::{FailureReason, Health};
+use crate::system::group::{Group, GroupError};
+
+/// Puts marks on filesystems and keeps account of it.
+pub(super) struct Marks {
+    group: Arc<Group>,
+    health: Health,
+}
+
+impl Marks {
+    pub(super) const fn new(group: Arc<Group>, health: Health) -> Self {
+        Self { group, health }
+    }
+
+    /// Marks every local filesystem of the table, those already marked too (which changes nothing), and says what is covered.
+    pub(super) fn renew(&self, mounts: &Mounts) -> Coverage {
+        let mut coverage = Coverage { user_namespaces: user_namespaces(Path::new("/proc/sys")), ..Coverage::default() };
+        for mounts in by_filesystem(mounts) {
+            match mounts[0].watching() {
+                Watching::Needless => {}
+                Watching::Watched => self.mark(&mounts, &mut coverage),
+                Watching::Impossible(reason) => coverage.uncovered.push(uncovered(mounts[0], format!("{reason}, and it could stop all watching"))),
+            }
+        }
+        coverage.covered.truncate(COVERAGE_FILESYSTEMS_MAX);
+        coverage.uncovered.truncate(COVERAGE_FILESYSTEMS_MAX);
+        coverage
+    }
+
+    /// Marks one filesystem through the first of its mounts that can be reached.
+    fn mark(&self, mounts: &[&Mount], coverage: &mut Coverage) {
+        let mut last = None;
+        for mount in mounts {
+            match self.mark_through(mount) {
+                Ok(()) => {
+                    coverage.covered.push(mount.point.clone());
+                    return;
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        self.health.note(FailureReason::MarkFailed);
+        let reason = last.map_or_else(|| "no mount of it can be reached".into(), |error| error.to_string());
+        coverage.uncovered.push(uncovered(mounts[0], reason));
+    }
+
+    /// SECURITY: something mounted over the point since the table was read (FUSE, by its owner) must not get the mark, so the
+    /// folder is opened first and its mount compared.
+    fn mark_through(&self, mount: &Mount) -> Result<(), GroupError> {
+        let point = Path::new(OsStr::from_bytes(mount.point.as_bytes()));
+        let folder = open(point, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()).map_err(GroupError::Mark)?;
+        if mount::id_of(&folder) != Some(mount.id) {
+            return Err(GroupError::Mark(nix::errno::Errno::ESTALE));
+        }
+        self.group.watch_filesystem_of(folder.as_fd())
+    }
+}
+
+/// What can be said of a host that is not watched at all, for one reason.
+#[must_use]
+pub fn nothing_covered(mounts: &Mounts, reason: &str) -> Coverage {
+    let filesystems = by_filesystem(mounts).into_iter().filter(|mounts| mounts[0].watching() != Watching::Needless);
+    let uncovered = filesystems.map(|mounts| uncovered(mounts[0], reason.to_owned())).take(COVERAGE_FILESYSTEMS_MAX).collect();
+    Coverage { covered: Vec::new(), uncovered, user_namespaces: user_namespaces(Path::new("/proc/sys")) }
+}
+
+fn uncovered(mount: &Mount, reason: String) -> Uncovered {
+    Uncovered { mount_point: mount.point.clone(), filesystem: mount.filesystem.clone(), reason }
+}
+
+/// Mounts grouped by their filesystem in the order of the table; within a group whole-filesystem mounts and short points first.
+fn by_filesystem(mounts: &Mounts) -> Vec<Vec<&Mount>> {
+    let mut order: BTreeMap<(u32, u32), usize> = BTreeMap::new();
+    let mut groups: Vec<Vec<&Mount>> = Vec::new();
+    for mount in mounts.iter() {
+        let index = *order.entry(mount.device).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        groups[index].push(mount);
+    }
+    let whole = PathBytes::new(*b"/");
+    for group in &mut groups {
+        group.sort_by_key(|mount| (mount.root != whole, mount.point.as_bytes().len()));
+    }
+    groups
+}
+
+/// Whether anybody can make a user namespace and mount in it what nobody else sees. `sysctl` is `/proc/sys`.
+fn user_namespaces(sysctl: &Path) -> bool {
+    let number = |name: &str| fs::read_to_string(sysctl.join(name)).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    number("user/max_user_namespaces").is_some_and(|count| count > 0)
+        && number("kernel/unprivileged_userns_clone") != Some(0)
+        && number("kernel/apparmor_restrict_unprivileged_userns").is_none_or(|restricted| restricted == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unwatched_host_names_every_filesystem_once_with_the_reason() {
+        let mounts = Mounts::read(Path::new("/proc/self/mountinfo")).unwrap();
+        let coverage = nothing_covered(&mounts, "not running as root");
+        assert!(coverage.covered.is_empty());
+        assert!(coverage.uncovered.iter().any(|entry| entry.mount_point.as_bytes() == b"/"));
+        assert!(coverage.uncovered.iter().all(|entry| entry.reason == "not running as root" && entry.filesystem != "proc"));
+    }
+
+    #[test]
+    fn user_namespaces_are_on_unless_a_switch_says_otherwise() {
+        let sysctl = tempfile::tempdir().unwrap();
+        fs::create_dir_all(sysctl.path().join("user")).unwrap();
+        fs::create_dir_all(sysctl.path().join("kernel")).unwrap();
+        assert!(!user_namespaces(sysctl.path()), "a kernel without them");
+        fs::write(sysctl.path().join("user/max_user_namespaces"), "1000\n").unwrap();
+        assert!(user_namespaces(sysctl.path()));
+        fs::write(sysctl.path().join("kernel/apparmor_restrict_unprivileged_userns"), "1\n").unwrap();
+        assert!(!user_namespaces(sysctl.path()));
+        fs::write(sysctl.path().join("kernel/apparmor_restrict_unprivileged_userns"), "0\n").unwrap();
+        fs::write(sysctl.path().join("kernel/unprivileged_userns_clone"), "0\n").unwrap();
+        assert!(!user_namespaces(sysctl.path()));
+        fs::write(sysctl.path().join("kernel/unprivileged_userns_clone"), "1\n").unwrap();
+        fs::write(sysctl.path().join("user/max_user_namespaces"), "0\n").unwrap();
+        assert!(!user_namespaces(sysctl.path()));
+    }
+}

@@ -1,0 +1,144 @@
+//! A bounded queue between threads: what does not fit is handed back, never stored and never waited for in the reader.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Many may put in, many may take out.
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    state: Mutex<State<T>>,
+    changed: Condvar,
+    items_max: usize,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    items: VecDeque<T>,
+    is_closed: bool,
+}
+
+impl<T> Queue<T> {
+    /// Room for `items_max` items, all of it taken now: putting in never allocates.
+    pub(super) fn new(items_max: usize) -> Self {
+        let state = State { items: VecDeque::with_capacity(items_max), is_closed: false };
+        Self { state: Mutex::new(state), changed: Condvar::new(), items_max }
+    }
+
+    /// Puts an item in, or hands it back at once when the queue is full or closed.
+    pub(super) fn offer(&self, item: T) -> Result<(), T> {
+        let mut state = self.lock();
+        if state.is_closed || state.items.len() >= self.items_max {
+            return Err(item);
+        }
+        state.items.push_back(item);
+        drop(state);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Puts an item in, waiting for room; hands it back when the queue is closed.
+    pub(super) fn put(&self, item: T) -> Result<(), T> {
+        let mut state = self.lock();
+        while !state.is_closed && state.items.len() >= self.items_max {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.is_closed {
+            return Err(item);
+        }
+        state.items.push_back(item);
+        drop(state);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Takes the oldest item, waiting for one; `None` when the queue is closed and empty.
+    pub(super) fn take(&self) -> Option<T> {
+        let mut state = self.lock();
+        loop {
+            if let Some(item) = state.items.pop_front() {
+                drop(state);
+                self.changed.notify_all();
+                return Some(item);
+            }
+            if state.is_closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes up to `items_max` items that are there already.
+    pub(super) fn take_more(&self, items_max: usize, into: &mut Vec<T>) {
+        let mut state = self.lock();
+        let count = state.items.len().min(items_max);
+        into.extend(state.items.drain(..count));
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Nothing more goes in; what is there can still be taken.
+    pub(super) fn close(&self) {
+        self.lock().is_closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Throws away what is there.
+    pub(super) fn clear(&self) {
+        let items = std::mem::take(&mut self.lock().items);
+        drop(items);
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_handed_back() {
+        let queue = Queue::new(2);
+        assert_eq!((queue.offer(1), queue.offer(2), queue.offer(3)), (Ok(()), Ok(()), Err(3)));
+        assert_eq!(queue.take(), Some(1));
+        assert_eq!(queue.offer(4), Ok(()));
+    }
+
+    #[test]
+    fn a_closed_queue_is_emptied_and_then_over() {
+        let queue = Queue::new(4);
+        queue.offer(1).unwrap();
+        queue.offer(2).unwrap();
+        queue.close();
+        assert_eq!(queue.offer(3), Err(3));
+        assert_eq!(queue.put(3), Err(3));
+        let mut rest = vec![queue.take().unwrap()];
+        queue.take_more(10, &mut rest);
+        assert_eq!(rest, [1, 2]);
+        assert_eq!(queue.take(), None);
+    }
+
+    #[test]
+    fn whoever_waits_is_woken() {
+        let queue = Arc::new(Queue::new(1));
+        let taker = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || (0..3).filter_map(|_| queue.take()).collect::<Vec<i32>>()
+        });
+        for item in 0..3 {
+            queue.put(item).unwrap();
+        }
+        assert_eq!(taker.join().unwrap(), [0, 1, 2]);
+        let waiting = thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || queue.take()
+        });
+        queue.close();
+        assert_eq!(waiting.join().unwrap(), None);
+    }
+}

@@ -1,0 +1,268 @@
+//! Starts and stops the threads that watch executions, and says when they ended by themselves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use doorward_proto::report::{Coverage, ReportBody};
+use doorward_service::Clock;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::resource::{Resource, getrlimit};
+use tokio::sync::{Notify, watch};
+
+use super::cold::Cold;
+use super::coverage::Marks;
+use super::history::History;
+use super::mount::Mounts;
+use super::outcome::{Outcomes, SettledByPackage};
+use super::queue::Queue;
+use super::reader::Reader;
+use super::record::Recorder;
+use super::remark::Remarker;
+use super::running::catch_up;
+use super::witness::Bench;
+use crate::health::{FailureReason, Health, Pulses};
+use crate::identify::Identifier;
+use crate::judge::Judge;
+use crate::pending::Pending;
+use crate::system::group::{DESCRIPTORS_PER_READ_MAX, Group, GroupError};
+
+/// Events that may wait for the witness, whatever the limit of descriptors would allow.
+const QUEUE_EVENTS_MAX: u64 = 4096;
+/// Reports that may wait for the pending store.
+const QUEUE_REPORTS_MAX: usize = 4096;
+/// Threads that read files. Two keep a large file from holding up all others; more would only crowd the disk.
+const WORKERS: usize = 2;
+/// The reader and the witness come back from one piece of work within this, in milliseconds, or the daemon is stuck.
+const VITAL_LIMIT_MS: i64 = 30_000;
+/// A thread that waits for a disk is worth a report after this, in milliseconds.
+const SLOW_LIMIT_MS: i64 = 60_000;
+/// Longest the threads are waited for when watching stops, in milliseconds.
+const STOP_DEADLINE_MS: u64 = 3_000;
+
+/// Executions since the daemon started.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Events taken from the kernel.
+    pub seen: AtomicU64,
+    /// Of those, judged.
+    pub judged: AtomicU64,
+    /// Of those, settled by nothing.
+    pub unresolved: AtomicU64,
+}
+
+/// What watching needs from the rest of the daemon.
+#[derive(Clone)]
+pub struct Setup {
+    /// Judges.
+    pub judge: Arc<Judge>,
+    /// Identifies.
+    pub identifier: Arc<Identifier>,
+    /// Keeps reports.
+    pub pending: Pending,
+    /// Remembers executions; outlives this watch.
+    pub history: Arc<History>,
+    /// Counts executions; outlives this watch.
+    pub counters: Arc<Counters>,
+    /// Told of every execution a package settles.
+    pub settled_by_package: SettledByPackage,
+    /// Counts failures.
+    pub health: Health,
+    /// Loops that must not stand still.
+    pub vital: Pulses,
+    /// Loops that may have to wait for a disk.
+    pub slow: Pulses,
+    /// Stamps events.
+    pub clock: Clock,
+}
+
+/// A running watch. Dropping it stops it.
+pub struct Watch {
+    stop: Arc<EventFd>,
+    is_stopping: Arc<AtomicBool>,
+    bench: Arc<Bench>,
+    reports: Arc<Queue<ReportBody>>,
+    coverage: watch::Receiver<Coverage>,
+    mounts: Arc<ArcSwap<Mounts>>,
+    failed: Arc<Notify>,
+    /// Ends when all threads but the recorder have.
+    judged: Receiver<()>,
+    /// Ends when the recorder has.
+    recorded: Receiver<()>,
+}
+
+/// Milliseconds of a clock that never jumps, for [`crate::health::pulse`].
+pub(crate) fn monotonic_ms() -> i64 {
+    use nix::time::{ClockId, clock_gettime};
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| now.tv_sec() * 1000 + now.tv_nsec() / 1_000_000)
+}
+
+/// How many descriptors may be in flight: a quarter of the limit, less what one read of the kernel brings.
+fn descriptor_budget() -> u64 {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    (limit / 4).saturating_sub(DESCRIPTORS_PER_READ_MAX).max(16)
+}
+
+impl Watch {
+    /// Makes the group, marks every local filesystem, starts the threads, and catches up with what already runs.
+    ///
+    /// # Errors
+    /// [`GroupError`] when this process may not watch at all.
+    pub fn start(setup: Setup) -> Result<Self, GroupError> {
+        let group = Arc::new(Group::notification()?);
+        let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(GroupError::Init)?);
+        let budget = descriptor_budget();
+        // A sighting has two descriptors, a job one.
+        let queue = Arc::new(Queue::new(usize::try_from((budget / 4).min(QUEUE_EVENTS_MAX)).unwrap_or(16)));
+        let reports = Arc::new(Queue::new(QUEUE_REPORTS_MAX));
+        let mounts = Arc::new(ArcSwap::from_pointee(Mounts::default()));
+        let (coverage_sender, coverage) = watch::channel(Coverage::default());
+        let remarker = Remarker {
+            marks: Marks::new(Arc::clone(&group), setup.health.clone()),
+            mounts: Arc::clone(&mounts),
+            coverage: coverage_sender,
+            identifier: Arc::clone(&setup.identifier),
+            stop: Arc::clone(&stop),
+        };
+        remarker.renew().map_err(no_thread)?;
+        let bench = Arc::new(Bench {
+            queue: Arc::clone(&queue),
+            cold: Cold::new(usize::try_from((budget / 2).min(QUEUE_EVENTS_MAX)).unwrap_or(16)),
+            identifier: Arc::clone(&setup.identifier),
+            outcomes: Outcomes {
+                judge: Arc::clone(&setup.judge),
+                history: Arc::clone(&setup.history),
+                counters: Arc::clone(&setup.counters),
+                reports: Arc::clone(&reports),
+                settled_by_package: Arc::clone(&setup.settled_by_package),
+            },
+            mounts: Arc::clone(&mounts),
+            health: setup.health.clone(),
+            is_stopping: AtomicBool::new(false),
+        });
+        let is_stopping = Arc::new(AtomicBool::new(false));
+        let failed = Arc::new(Notify::new());
+        let (judging, judged) = sync_channel(0);
+        let (recording, recorded) = sync_channel(0);
+        let watch = Self { stop, is_stopping, bench, reports, coverage, mounts, failed: Arc::clone(&failed), judged, recorded };
+        let threads = Threads { over: recording, failed, health: setup.health.clone() };
+        watch.start_recorder(&threads, &setup).map_err(no_thread)?;
+        watch.start_judging(&Threads { over: judging, ..threads }, group, remarker, &setup).map_err(no_thread)?;
+        Ok(watch)
+    }
+
+    fn start_judging(&self, threads: &Threads, group: Arc<Group>, remarker: Remarker, setup: &Setup) -> std::io::Result<()> {
+        let own_pid = nix::unistd::getpid().as_raw();
+        let reader = Reader {
+            group,
+            stop: Arc::clone(&self.stop),
+            queue: Arc::clone(&self.bench.queue),
+            counters: Arc::clone(&setup.counters),
+            health: setup.health.clone(),
+            pulse: setup.vital.add("reader", VITAL_LIMIT_MS),
+            clock: setup.clock.clone(),
+            own_pid,
+        };
+        threads.start("exec-reader", move || reader.run().map_err(|error| error.to_string()))?;
+        threads.start("exec-mounts", move || remarker.run().map_err(|error| error.to_string()))?;
+        let (bench, pulse) = (Arc::clone(&self.bench), setup.vital.add("witness", VITAL_LIMIT_MS));
+        threads.start("exec-witness", move || { bench.witness(&pulse); Ok(()) })?;
+        for _ in 0..WORKERS {
+            let (bench, pulse) = (Arc::clone(&self.bench), setup.slow.add("worker", SLOW_LIMIT_MS));
+            threads.start("exec-worker", move || { bench.work(&pulse); Ok(()) })?;
+        }
+        let (bench, mounts, clock) = (Arc::clone(&self.bench), self.mounts.load_full(), setup.clock.clone());
+        threads.start("exec-catch-up", move || { catch_up(&bench.queue, &mounts, &clock, own_pid); Ok(()) })
+    }
+
+    fn start_recorder(&self, threads: &Threads, setup: &Setup) -> std::io::Result<()> {
+        let recorder = Recorder {
+            reports: Arc::clone(&self.reports),
+            pending: setup.pending.clone(),
+            health: setup.health.clone(),
+            is_stopping: Arc::clone(&self.is_stopping),
+        };
+        let pulse = setup.slow.add("recorder", SLOW_LIMIT_MS);
+        threads.start("exec-record", move || { recorder.run(&pulse); Ok(()) })
+    }
+
+    /// What is covered, and every change of it.
+    #[must_use]
+    pub fn coverage(&self) -> watch::Receiver<Coverage> {
+        self.coverage.clone()
+    }
+
+    /// The mounts as the watch knows them.
+    #[must_use]
+    pub fn mounts(&self) -> Arc<Mounts> {
+        self.mounts.load_full()
+    }
+
+    /// Returns when a thread ended by itself: the watch has to be made anew.
+    pub fn failed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let failed = Arc::clone(&self.failed);
+        async move { failed.notified().await }
+    }
+
+    /// Stops all threads and waits for them, at most [`STOP_DEADLINE_MS`]. What was judged is still recorded. Blocks.
+    pub fn stop(self) {
+        self.ask_to_stop();
+        let deadline = Instant::now() + Duration::from_millis(STOP_DEADLINE_MS);
+        // Nothing is ever sent: a channel ends with the last thread that holds it.
+        let is_over = |threads: &Receiver<()>| {
+            threads.recv_timeout(deadline.saturating_duration_since(Instant::now())) == Err(RecvTimeoutError::Disconnected)
+        };
+        let have_judged = is_over(&self.judged);
+        self.reports.close();
+        if !(have_judged && is_over(&self.recorded)) {
+            tracing::warn!("watching did not stop in time; its threads end with the process");
+        }
+    }
+
+    fn ask_to_stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+        self.bench.is_stopping.store(true, Ordering::Relaxed);
+        if let Err(error) = self.stop.write(1) {
+            tracing::warn!(%error, "cannot tell the reader to stop");
+        }
+        self.bench.queue.close();
+        self.bench.cold.close();
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.ask_to_stop();
+        self.reports.close();
+    }
+}
+
+/// The kernel would not give another thread.
+fn no_thread(error: std::io::Error) -> GroupError {
+    GroupError::Init(error.raw_os_error().map_or(nix::errno::Errno::EAGAIN, nix::errno::Errno::from_raw))
+}
+
+/// Starts threads that end together and tells when one fails.
+struct Threads {
+    over: SyncSender<()>,
+    failed: Arc<Notify>,
+    health: Health,
+}
+
+impl Threads {
+    fn start(&self, name: &'static str, work: impl FnOnce() -> Result<(), String> + Send + 'static) -> std::io::Result<()> {
+        let (over, failed, health) = (self.over.clone(), Arc::clone(&self.failed), self.health.clone());
+        let life = move || {
+            if let Err(error) = work() {
+                health.note(FailureReason::ReaderFailed);
+                tracing::error!(thread = name, %error, "watching failed; it is started anew");
+                failed.notify_one();
+            }
+            drop(over);
+        };
+        thread::Builder::new().name(name.into()).spawn(life).map(drop)
+    }
+}

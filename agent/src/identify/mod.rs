@@ -1,0 +1,30 @@
+//! What a file is: its kind by content, its digests from one read, and the identity under which both may be remembered.
+//!
+//! The way in is [`Identifier`]; [`store`] remembers; `scan` and `exec` call. Judged files are read into a bounded buffer and
+//! never mapped (whoever may write one could cut it short under our feet, and the signal would end a root daemon). Nothing
+//! here knows packages, lists or the wire.
+//!
+//! # When an identity may stand for content
+//! An identity is (file system, inode, change time, size). Digests are kept under it only if, before the first byte was
+//! read, its change time was at least two clock ticks old and nobody had the file open or mapped for writing (a read lease
+//! was granted), and if the identity was the same after the last byte. Any later change must begin with an open for
+//! writing, and its first store moves the change time to another value. Without the lease a store through a mapping made
+//! earlier could go unseen; without the two ticks a second change within one tick could.
+
+mod digest;
+mod facts;
+mod filesystem;
+mod identifier;
+mod identity;
+mod open;
+mod skip;
+pub mod store;
+
+pub use digest::{Digests, Reader};
+pub use facts::{Attributes, Identified};
+pub use filesystem::Filesystems;
+pub use identifier::{Examined, Identifier, Inode, Limits};
+pub use identity::{FilesystemId, Identity, NameClaim};
+pub use open::open_at;
+pub use skip::SkipReason;
+pub use store::IdentityStore;

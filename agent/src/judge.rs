@@ -1,0 +1,112 @@
+//! Judging a file on this host: its evidence, what the lists say, and the policy crate's verdict. The same for executions, scans
+//! and `why`, so that they can never disagree.
+//!
+//! Reads memory only; whoever calls has identified the file already.
+
+use std::sync::Arc;
+
+use doorward_policy::{Evidence, Judgement, Md5, PathBytes, Sha256, Standing, Status, Subject, Verdict, judge, status};
+use doorward_proto::uplink;
+
+use crate::exec::mount::below;
+use crate::identify::{Identified, Identity};
+use crate::list::{ClosureClaim, Lists};
+use crate::trust::Trust;
+
+mod closure;
+
+pub use closure::Closure;
+
+/// A file as it stands on this host now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// What it was judged by.
+    pub subject: Subject,
+    /// What was decided.
+    pub judgement: Judgement,
+    /// What people see.
+    pub standing: Standing,
+}
+
+impl Judged {
+    /// It may not run, or people should know that it does.
+    #[must_use]
+    pub fn is_bad(&self) -> bool {
+        self.judgement.verdict == Verdict::Deny || self.standing.status == Status::Threat
+    }
+}
+
+/// Everything judging needs, always at its newest.
+#[derive(Clone)]
+pub struct Judge {
+    lists: Arc<Lists>,
+    trust: Arc<Trust>,
+    closure: Arc<Closure>,
+    root: PathBytes,
+}
+
+impl Judge {
+    /// `root` is where the file system that packages know begins; `/` but for tests and images.
+    #[must_use]
+    pub const fn new(lists: Arc<Lists>, trust: Arc<Trust>, closure: Arc<Closure>, root: PathBytes) -> Self {
+        Self { lists, trust, closure, root }
+    }
+
+    /// Whether a package lists an MD5 for this path, so that it should be computed along with the other digests.
+    #[must_use]
+    pub fn wants_md5(&self, path: &PathBytes) -> bool {
+        let below = self.below_root(path);
+        self.trust.current().zip(below).is_some_and(|(trust, path)| trust.lists_digest(&path))
+    }
+
+    /// What packages say of content with this MD5 at this path. Nothing without a path that was proven.
+    #[must_use]
+    pub fn evidence(&self, path: Option<&PathBytes>, md5: Option<&Md5>) -> Evidence {
+        let path = path.and_then(|path| self.below_root(path));
+        let package = path.zip(self.trust.current()).and_then(|(path, trust)| trust.evidence(&path, md5));
+        Evidence { package, publisher: None }
+    }
+
+    /// Judges a file in an inode by its evidence.
+    #[must_use]
+    pub fn judge(&self, file: &Sha256, identity: &Identity, evidence: &Evidence) -> Judged {
+        let subject = self.lists.subject(file, evidence, self.claim(identity));
+        let rules = self.lists.rules();
+        Judged { judgement: judge(&rules, &subject), standing: status(&rules, &subject.facts), subject }
+    }
+
+    /// Everything known of a file, with the whole of what the CMS last said of it, for explaining.
+    #[must_use]
+    pub fn subject_with(&self, file: &Identified, evidence: &Evidence, verdict: Option<&uplink::Verdict>) -> Subject {
+        self.lists.subject_with(&file.digests.sha256, evidence, self.claim(&file.identity), verdict)
+    }
+
+    fn claim(&self, identity: &Identity) -> ClosureClaim {
+        if self.closure.holds(identity) { ClosureClaim::Member } else { ClosureClaim::Outside }
+    }
+
+    /// The published lists and settings.
+    #[must_use]
+    pub const fn lists(&self) -> &Arc<Lists> {
+        &self.lists
+    }
+
+    /// What packages vouch for.
+    #[must_use]
+    pub const fn trust(&self) -> &Arc<Trust> {
+        &self.trust
+    }
+
+    /// The files the host cannot run without.
+    #[must_use]
+    pub const fn closure(&self) -> &Arc<Closure> {
+        &self.closure
+    }
+
+    fn below_root(&self, path: &PathBytes) -> Option<PathBytes> {
+        match self.root.as_bytes() {
+            b"/" => Some(path.clone()),
+            root => below(path.as_bytes(), root).map(|rest| PathBytes::new([b"/", rest].concat())),
+        }
+    }
+}

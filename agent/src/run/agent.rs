@@ -1,0 +1,144 @@
+//! Everything the daemon's tasks share, opened in the order in which it depends on each other.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use doorward_policy::PathBytes;
+use doorward_proto::report::{Coverage, FailureCount, Health as HealthReport};
+use doorward_service::Clock;
+use tokio::sync::watch;
+
+use super::RunError;
+use super::inventory::Book;
+use super::scan::Scans;
+use crate::config::Settings;
+use crate::credential::Credential;
+use crate::exec::{Counters, History};
+use crate::health::{FailureReason, Health, Pulses};
+use crate::identify::{Identifier, IdentityStore, Limits};
+use crate::judge::{Closure, Judge};
+use crate::list::{Lists, Trustee};
+use crate::pending::{self, Pending};
+use crate::system::entropy;
+use crate::trust::Trust;
+
+/// What tasks share. All of it can be used from any thread.
+pub(super) struct Agent {
+    pub(super) settings: Settings,
+    pub(super) credential: Credential,
+    pub(super) clock: Clock,
+    pub(super) started: Instant,
+    pub(super) lists: Arc<Lists>,
+    pub(super) identifier: Arc<Identifier>,
+    pub(super) judge: Arc<Judge>,
+    pub(super) pending: Pending,
+    pub(super) history: Arc<History>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) inventory: Arc<Book>,
+    pub(super) coverage: watch::Sender<Coverage>,
+    pub(super) scans: Scans,
+    pub(super) health: Health,
+    /// Loops whose standing still means that the daemon must be started anew.
+    pub(super) vital: Pulses,
+    /// Loops that may have to wait for a disk.
+    pub(super) slow: Pulses,
+}
+
+impl Agent {
+    /// Opens everything on disk. Blocks, for minutes when a damaged store has to be recovered.
+    ///
+    /// # Errors
+    /// [`RunError`] for what the daemon cannot do without.
+    pub(super) fn open(settings: Settings, credential: Credential, clock: Clock) -> Result<Arc<Self>, RunError> {
+        let health = Health::default();
+        let pending = open_pending(&settings, &clock, &health)?;
+        let lists = open_lists(&settings, &credential, &pending, &health);
+        let identities = open_identities(&settings, &health);
+        let identifier = Arc::new(Identifier::new(Arc::new(identities), clock.clone(), Limits::default()));
+        let (trust, problem) = Trust::open(&settings.root);
+        if let Some(problem) = problem {
+            health.note(FailureReason::DpkgError);
+            tracing::error!(%problem, "the package database cannot be used; no package vouches for anything until it can");
+        }
+        let closure = Closure::default();
+        closure.find(&identifier, &settings.root);
+        let root = PathBytes::new(settings.root.as_os_str().as_bytes());
+        let judge = Arc::new(Judge::new(Arc::clone(&lists), Arc::new(trust), Arc::new(closure), root));
+        Ok(Arc::new(Self {
+            inventory: Arc::new(Book::open(settings.state_dir.join("inventory"))),
+            scans: Scans::new(settings.state_dir.join("scan.json")),
+            settings,
+            credential,
+            clock,
+            started: Instant::now(),
+            lists,
+            identifier,
+            judge,
+            pending,
+            history: Arc::default(),
+            counters: Arc::default(),
+            coverage: watch::Sender::new(Coverage::default()),
+            health,
+            vital: Pulses::default(),
+            slow: Pulses::default(),
+        }))
+    }
+
+    /// The counters a person should look at, as they are now.
+    pub(super) fn health_report(&self) -> HealthReport {
+        let gauges = self.pending.gauges();
+        let failures = self.health.counts().into_iter().map(|(reason, count)| FailureCount { reason: reason.to_owned(), count });
+        HealthReport { pending: gauges.records, dropped: gauges.dropped, failures: failures.collect() }
+    }
+}
+
+/// Makes the state folder, for root's eyes only.
+pub(super) fn make_state_dir(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn open_pending(settings: &Settings, clock: &Clock, health: &Health) -> Result<Pending, RunError> {
+    let options = pending::Options { limits: pending::Limits::default(), clock: clock.clone(), mint_epoch: pending::random_epoch };
+    let opened = Pending::open(&settings.pending_dir(), options).map_err(RunError::Pending)?;
+    for recovery in &opened.recovered {
+        health.note_code(recovery.reason());
+    }
+    Ok(opened.pending)
+}
+
+fn open_lists(settings: &Settings, credential: &Credential, pending: &Pending, health: &Health) -> Arc<Lists> {
+    let trustee = Trustee { verifier: credential.policy_verifier(), profile: credential.profile_id };
+    let (lists, problems) = Lists::open(&settings.policy_dir(), trustee);
+    for problem in problems {
+        health.note_code(problem.reason());
+        tracing::error!(%problem, "the CMS will be asked for it again");
+    }
+    if let Err(error) = pending.each_verdict_blocking(|verdict| lists.take_verdicts([&verdict])) {
+        health.note_code(error.reason());
+        tracing::error!(%error, "verdicts on single files are not known until the CMS repeats them");
+    }
+    Arc::new(lists)
+}
+
+fn open_identities(settings: &Settings, health: &Health) -> IdentityStore {
+    let folder = settings.identity_dir();
+    match IdentityStore::open(&folder, entropy::fill) {
+        Ok((store, problems)) => {
+            for problem in problems {
+                health.note(FailureReason::IdentityStoreError);
+                tracing::warn!(%problem, "files are read again instead");
+            }
+            store
+        }
+        Err(error) => {
+            health.note(FailureReason::IdentityStoreError);
+            tracing::error!(folder = %folder.display(), %error, "identities cannot be kept; files are read again after every start");
+            IdentityStore::in_memory(entropy::fill)
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Scans the daemon runs: for the CMS by id, for root on the socket, and for the files of one source. One at a time.
+//!
+//! A scan for the CMS is written down before it starts and struck out when its end was told, so that one cut short by a kill runs
+//! again with the same id. Findings are on disk in `pending` before the scan goes on; when that is full, the scan waits.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use doorward_policy::{Evidence, PathBytes, ScanId, Use, Verdict};
+use doorward_proto::report::{Observation, ReportBody, Source};
+use doorward_proto::uplink::{ScanProgress, ScanState, StartScan};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::agent::Agent;
+use crate::health::FailureReason;
+use crate::identify::Identified;
+use crate::pending::PendingError;
+use crate::pending::limit::ADD_BODIES_MAX;
+use crate::scan::{self, Cancel, Finding, Progress, Scan, ScanError, Settled, Sink, Summary};
+use crate::system::durable;
+
+/// Pause before findings that could not be kept are brought again, in milliseconds.
+const RETRY_PAUSE_MS: u64 = 500;
+/// Only root needs to know what is being scanned.
+const FILE_MODE: u32 = 0o600;
+
+/// The one scan under way, if there is one, and what is written down of it.
+pub(super) struct Scans {
+    path: PathBuf,
+    current: Mutex<Option<Current>>,
+}
+
+/// A scan under way, for whoever shows or stops it.
+#[derive(Clone)]
+pub(super) struct Current {
+    /// `None` when nobody but this host knows of it.
+    pub(super) scan: Option<ScanId>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) cancel: Cancel,
+    pub(super) started: Instant,
+}
+
+/// A scan the CMS asked for, as it is written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Asked {
+    /// The command's id.
+    pub(super) command: Uuid,
+    pub(super) scan: ScanId,
+    pub(super) reference: bool,
+    pub(super) roots: Vec<PathBytes>,
+}
+
+/// What a scan is for.
+pub(super) enum Purpose {
+    /// The CMS asked for it by id.
+    Asked(Asked),
+    /// Somebody on this host asked for it.
+    Local(Vec<PathBytes>),
+    /// Only files of this source are reported.
+    Source(Source),
+}
+
+/// The place of the scan under way; another can start when it is dropped.
+pub(super) struct Place<'a> {
+    scans: &'a Scans,
+    pub(super) current: Current,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        *self.scans.lock() = None;
+    }
+}
+
+impl Asked {
+    pub(super) fn new(command: Uuid, start: StartScan) -> Self {
+        Self { command, scan: start.scan, reference: start.reference, roots: start.roots }
+    }
+}
+
+impl Purpose {
+    const fn id(&self) -> Option<ScanId> {
+        match self {
+            Self::Asked(asked) => Some(asked.scan),
+            Self::Local(_) | Self::Source(_) => None,
+        }
+    }
+
+    fn roots(&self) -> Vec<PathBytes> {
+        match self {
+            Self::Asked(asked) => asked.roots.clone(),
+            Self::Local(roots) => roots.clone(),
+            Self::Source(_) => Vec::new(),
+        }
+    }
+}
+
+impl Scans {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, current: Mutex::new(None) }
+    }
+
+    /// Takes the place of the one scan that may be under way; `None` when it is taken.
+    pub(super) fn begin(&self, scan: Option<ScanId>) -> Option<Place<'_>> {
+        let mut current = self.lock();
+        if current.is_some() {
+            return None;
+        }
+        let fresh = Current { scan, progress: Arc::default(), cancel: Cancel::default(), started: Instant::now() };
+        *current = Some(fresh.clone());
+        Some(Place { scans: self, current: fresh })
+    }
+
+    /// The scan under way.
+    pub(super) fn current(&self) -> Option<Current> {
+        self.lock().clone()
+    }
+
+    /// Writes down what is about to be scanned. Blocks.
+    pub(super) fn write_down(&self, asked: &Asked) -> io::Result<()> {
+        durable::replace(&self.path, &serde_json::to_vec(asked)?, FILE_MODE)
+    }
+
+    /// Strikes out what was written down. Blocks.
+    pub(super) fn strike_out(&self) {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %self.path.display(), %error, "a finished scan will run once more after the next start");
+            }
+            _ => {}
+        }
+    }
+
+    /// A scan that was cut short.
+    pub(super) fn unfinished(&self) -> Option<Asked> {
+        let text = std::fs::read(&self.path).ok()?;
+        let asked = serde_json::from_slice(&text);
+        if let Err(error) = &asked {
+            tracing::warn!(path = %self.path.display(), %error, "cannot tell which scan was cut short");
+        }
+        asked.ok()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Current>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Current {
+    /// Where the scan stands, in the words of the wire. A scan the CMS does not know has the nil id.
+    pub(super) fn progress(&self, state: ScanState) -> ScanProgress {
+        let reading = self.progress.reading();
+        ScanProgress {
+            scan: self.scan.unwrap_or(ScanId::new(Uuid::nil())),
+            files: reading.files,
+            files_total: reading.files_expected,
+            candidates: reading.candidates,
+            bytes: reading.bytes,
+            package_trusted: reading.package_trusted,
+            otherwise_trusted: reading.otherwise_trusted,
+            unresolved: reading.unresolved,
+            skipped: reading.skipped,
+            elapsed_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            state,
+        }
+    }
+}
+
+/// Runs a scan to its end and keeps the inventory of a whole one. Blocks.
+///
+/// # Errors
+/// [`ScanError`]; being stopped is none.
+pub(super) fn run(agent: &Agent, current: &Current, purpose: &Purpose) -> Result<Summary, ScanError> {
+    let trust = agent.judge.trust().current();
+    let settings = agent.lists.settings();
+    let by_lists = ByLists(agent);
+    let of_source;
+    let judge: &dyn scan::Judge = match purpose {
+        Purpose::Source(source) => {
+            of_source = OfSource(source);
+            &of_source
+        }
+        Purpose::Asked(_) | Purpose::Local(_) => &by_lists,
+    };
+    let options = scan::Options {
+        root: agent.settings.root.clone(),
+        paths: purpose.roots(),
+        excluded: settings.exclusions.clone(),
+        threads: agent.settings.scan.threads,
+        ..scan::Options::default()
+    };
+    let is_whole = options.paths.is_empty() && !matches!(purpose, Purpose::Source(_));
+    let scan = Scan {
+        options,
+        identifier: &agent.identifier,
+        trust: trust.as_deref(),
+        judge,
+        sink: &ToPending { agent, scan: purpose.id(), cancel: &current.cancel },
+        progress: &current.progress,
+        cancel: &current.cancel,
+    };
+    let summary = scan.run()?;
+    if is_whole && !summary.stopped {
+        let inventory = agent.inventory.replace(&summary.inventory);
+        for part in inventory.split() {
+            keep(agent, &current.cancel, vec![ReportBody::Inventory(part)]);
+        }
+        if let Err(error) = agent.inventory.keep() {
+            tracing::warn!(%error, "the inventory cannot be kept on disk");
+        }
+    }
+    Ok(summary)
+}
+
+/// Settles by everything the host knows. What is denied or a threat is told to people as well.
+struct ByLists<'a>(&'a Agent);
+
+impl scan::Judge for ByLists<'_> {
+    fn settle(&self, _: &PathBytes, file: &Identified, evidence: &Evidence) -> Settled {
+        let judged = self.0.judge.judge(&file.digests.sha256, &file.identity, evidence);
+        match judged.judgement.verdict {
+            _ if judged.is_bad() => Settled::Unresolved,
+            Verdict::Undecided => Settled::Unresolved,
+            _ if judged.judgement.row == doorward_policy::Row::Package => Settled::Package,
+            _ => Settled::Otherwise,
+        }
+    }
+}
+
+/// Singles out what one source claims.
+struct OfSource<'a>(&'a Source);
+
+impl scan::Judge for OfSource<'_> {
+    fn settle(&self, _: &PathBytes, _: &Identified, evidence: &Evidence) -> Settled {
+        let is_of_source = match self.0 {
+            Source::Package(wanted) => {
+                evidence.package.as_ref().is_some_and(|package| (package.manager, &package.name) == (wanted.manager, &wanted.name))
+            }
+            Source::Publisher(wanted) => evidence.publisher.as_ref().is_some_and(|publisher| publisher.fingerprint == wanted.fingerprint),
+        };
+        if is_of_source { Settled::Unresolved } else { Settled::Otherwise }
+    }
+}
+
+/// Puts findings on disk before the scan goes on.
+struct ToPending<'a> {
+    agent: &'a Agent,
+    scan: Option<ScanId>,
+    cancel: &'a Cancel,
+}
+
+impl Sink for ToPending<'_> {
+    fn findings(&self, findings: Vec<Finding>) -> ControlFlow<()> {
+        let now = self.agent.clock.now_micros();
+        let mut reports = findings.into_iter().map(|finding| ReportBody::Observation(self.observation(finding, now)));
+        loop {
+            let batch: Vec<_> = reports.by_ref().take(ADD_BODIES_MAX).collect();
+            if batch.is_empty() {
+                return ControlFlow::Continue(());
+            }
+            if !keep(self.agent, self.cancel, batch) {
+                return ControlFlow::Break(());
+            }
+        }
+    }
+}
+
+impl ToPending<'_> {
+    fn observation(&self, finding: Finding, now: i64) -> Observation {
+        Observation {
+            file: (&finding.file).into(),
+            path: finding.path,
+            usage: Use::Scan,
+            scan: self.scan,
+            first_observed_at: now,
+            last_observed_at: now,
+            count: 1,
+            evidence: finding.evidence,
+            process: None,
+            user_writable_folder: finding.user_writable_folder,
+        }
+    }
+}
+
+/// Brings reports until they are on disk; false when the scan was stopped meanwhile or the daemon ends.
+fn keep(agent: &Agent, cancel: &Cancel, batch: Vec<ReportBody>) -> bool {
+    while !cancel.is_cancelled() {
+        match agent.pending.add_many_blocking(batch.clone()) {
+            Ok(()) => return true,
+            Err(error) => {
+                agent.health.note_code(error.reason());
+                if matches!(error, PendingError::Closed | PendingError::TooLarge { .. }) {
+                    agent.health.note_many(FailureReason::ReportDropped, batch.len() as u64);
+                    return false;
+                }
+                thread::sleep(Duration::from_millis(RETRY_PAUSE_MS));
+            }
+        }
+    }
+    false
+}

@@ -1,0 +1,114 @@
+//! What has to be done now and then: health and inventory reports, keeping what was learned on disk, feeding the watchdog.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_proto::report::ReportBody;
+use doorward_service::{Lifecycle, notify};
+use tokio_util::sync::CancellationToken;
+
+use super::agent::Agent;
+use crate::exec::monotonic_ms;
+use crate::health::{FailureReason, Pulse};
+
+/// Health is reported at most this often, however much fails.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
+/// Executions of packaged files are reported this often.
+const INVENTORY_INTERVAL: Duration = Duration::from_secs(600);
+/// Identities and inventory are put on disk this often.
+const KEEP_INTERVAL: Duration = Duration::from_secs(3600);
+/// Loops are looked at this often when no service manager asks for more.
+const PULSE_INTERVAL: Duration = Duration::from_secs(5);
+/// The asynchronous part of the daemon comes back to its own pulse within this, in milliseconds, or it is stuck.
+const RUNTIME_LIMIT_MS: i64 = 60_000;
+
+/// Starts all upkeep.
+pub(super) fn start(agent: &Arc<Agent>, lifecycle: &Lifecycle) {
+    drop(lifecycle.spawn(report_health(Arc::clone(agent), lifecycle.cancel())));
+    drop(lifecycle.spawn(report_inventory(Arc::clone(agent), lifecycle.cancel())));
+    drop(lifecycle.spawn(keep_learned(Arc::clone(agent), lifecycle.cancel())));
+    let pulse = agent.vital.add("runtime", RUNTIME_LIMIT_MS);
+    drop(lifecycle.spawn(feed_watchdog(Arc::clone(agent), lifecycle.clone(), pulse)));
+}
+
+async fn report_health(agent: Arc<Agent>, cancel: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = agent.health.report_due() => {}
+        }
+        // What cannot be reported now is in the next report's counters, and in every heartbeat.
+        if let Err(error) = agent.pending.add(ReportBody::Health(agent.health_report())).await {
+            tracing::warn!(%error, "failures could not be reported");
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(HEALTH_INTERVAL) => {}
+        }
+    }
+}
+
+async fn report_inventory(agent: Arc<Agent>, cancel: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(INVENTORY_INTERVAL) => {}
+        }
+        for part in agent.inventory.changes().into_iter().flat_map(doorward_proto::report::Inventory::split) {
+            if let Err(error) = agent.pending.add(ReportBody::Inventory(part)).await {
+                agent.health.note_code(error.reason());
+                tracing::warn!(%error, "executions of packaged files could not be reported; the next scan reports all");
+            }
+        }
+    }
+}
+
+async fn keep_learned(agent: Arc<Agent>, cancel: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(KEEP_INTERVAL) => {}
+        }
+        let keeping = Arc::clone(&agent);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || keep(&keeping)).await {
+            agent.health.note(FailureReason::IdentityStoreError);
+            tracing::warn!(%error, "what was learned of files is not on disk; it is learned again after a restart");
+        }
+    }
+}
+
+/// Puts on disk what was learned. Blocks.
+pub(super) fn keep(agent: &Agent) -> io::Result<()> {
+    agent.identifier.store().checkpoint(None)?;
+    agent.inventory.keep()
+}
+
+/// Tells the service manager that all is well for as long as every vital loop turns. When one does not, the daemon stops by itself
+/// too, since not every manager watches.
+async fn feed_watchdog(agent: Arc<Agent>, lifecycle: Lifecycle, pulse: Pulse) {
+    let interval = notify::watchdog_interval().map_or(PULSE_INTERVAL, |interval| interval.min(PULSE_INTERVAL));
+    let cancel = lifecycle.cancel();
+    let mut was_slow = None;
+    loop {
+        pulse.beat(monotonic_ms());
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(interval) => {}
+        }
+        let now_ms = monotonic_ms();
+        if let Some(name) = agent.vital.overdue(now_ms) {
+            agent.health.note(FailureReason::LoopStuck);
+            tracing::error!(loop_name = name, "a loop of the daemon is stuck; stopping, so that it can be started anew");
+            lifecycle.stop();
+            return;
+        }
+        notify::alive();
+        let slow = agent.slow.overdue(now_ms);
+        if let Some(name) = slow.filter(|_| slow != was_slow) {
+            agent.health.note(FailureReason::WorkerStuck);
+            tracing::warn!(loop_name = name, "a thread has been waiting for a disk for long");
+        }
+        was_slow = slow;
+    }
+}

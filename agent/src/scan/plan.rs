@@ -1,0 +1,204 @@
+//! Which folders a scan starts from: each local file system once, every file under one name.
+//!
+//! The walk itself never crosses into another mount, so what is mounted below a start is either a start of its own or is
+//! named as not covered.
+
+use std::ffi::{CString, OsStr};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use doorward_policy::PathBytes;
+
+use super::mount::{Locality, Mount, MountTable};
+
+/// What to scan.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The root of the file system that paths, packages and lists speak of; `/` but for tests and images.
+    pub root: PathBuf,
+    /// Files and folders below the root to scan, as absolute paths seen from it; empty means everything.
+    pub paths: Vec<PathBytes>,
+    /// Absolute paths, seen from the root, that are left out with everything below them.
+    pub excluded: Vec<PathBytes>,
+    /// Threads; 0 means as many as there are cores.
+    pub threads: usize,
+    /// Stay on the file systems the paths are on, as `find -xdev` does.
+    pub one_filesystem: bool,
+}
+
+/// A mount that a scan leaves alone, with the reason in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uncovered {
+    /// Where it is mounted, seen from the root.
+    pub mount_point: PathBytes,
+    /// Its type.
+    pub filesystem: String,
+    /// One sentence.
+    pub reason: &'static str,
+}
+
+/// A folder to walk, or one file in it.
+#[derive(Debug)]
+pub(super) struct Start {
+    /// Opened as a place only (`O_PATH`).
+    pub(super) folder: File,
+    /// Its absolute path seen from the root; empty for the root itself, so that a slash and a name can follow.
+    pub(super) path: Vec<u8>,
+    /// Nothing but this name in it.
+    pub(super) only: Option<CString>,
+}
+
+/// Starts, and what is left out.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) starts: Vec<Start>,
+    /// Absolute paths, sorted, that are not entered: the caller's, and folders that are starts themselves under another name.
+    pub(super) excluded: Vec<Vec<u8>>,
+    pub(super) uncovered: Vec<Uncovered>,
+    /// Paths asked for that are not there.
+    pub(super) missing: Vec<PathBytes>,
+}
+
+/// Part of one file system that is walked.
+struct Walked {
+    device: String,
+    part: Vec<u8>,
+}
+
+impl Plan {
+    /// Makes the plan for `options` from the mounts there are.
+    ///
+    /// # Errors
+    /// When the root is not there.
+    pub(super) fn make(options: &Options, table: &MountTable) -> io::Result<Self> {
+        let root = options.root.canonicalize()?;
+        let excluded = options.excluded.iter().map(|path| plain(path.as_bytes())).collect();
+        let mut planning = Planning { root, table, walked: Vec::new(), plan: Self { excluded, ..Self::default() } };
+        let whole = [PathBytes::new(*b"/")];
+        let paths = if options.paths.is_empty() { &whole[..] } else { &options.paths };
+        for path in paths {
+            planning.add_path(&plain(path.as_bytes()));
+        }
+        if !options.one_filesystem {
+            for path in paths {
+                planning.add_mounts_below(&plain(path.as_bytes()));
+            }
+        }
+        planning.plan.excluded.sort();
+        Ok(planning.plan)
+    }
+}
+
+/// A plan in the making.
+struct Planning<'a> {
+    root: PathBuf,
+    table: &'a MountTable,
+    walked: Vec<Walked>,
+    plan: Plan,
+}
+
+impl Planning<'_> {
+    fn add_path(&mut self, path: &[u8]) {
+        if self.is_excluded(path) {
+            return;
+        }
+        let place = below(&self.root, path);
+        let Ok(file) = open_place(&place) else { return self.plan.missing.push(PathBytes::new(path)) };
+        let mount = self.table.of(&file);
+        if let Some(mount) = mount.filter(|mount| mount.locality() == Locality::Other) {
+            return self.leave_out(path, mount, "not a local file system: it is never touched");
+        }
+        if let Some(mount) = mount {
+            let place = place.canonicalize().unwrap_or(place);
+            let inner = place.as_os_str().as_bytes().strip_prefix(&*plain(&mount.point)).unwrap_or_default();
+            let part = [&plain(&mount.part), inner].concat();
+            if self.is_walked(&mount.device, &part) {
+                return;
+            }
+            self.walked.push(Walked { device: mount.device.clone(), part });
+        }
+        self.start(file, path);
+    }
+
+    fn add_mounts_below(&mut self, path: &[u8]) {
+        let top = plain(below(&self.root, path).as_os_str().as_bytes());
+        let root = plain(self.root.as_os_str().as_bytes());
+        for mount in self.table.mounts() {
+            let point = plain(&mount.point);
+            if point == top || !is_at_or_below(&point, &top) {
+                continue;
+            }
+            let path = &point[root.len()..];
+            match mount.locality() {
+                Locality::Other => self.leave_out(path, mount, "not a local file system: it is never touched"),
+                Locality::Layered => self.leave_out(path, mount, "its layers are scanned where they lie"),
+                Locality::Local if !self.is_excluded(path) => self.add_mount(&point, path, mount),
+                Locality::Local => {}
+            }
+        }
+    }
+
+    fn add_mount(&mut self, point: &[u8], path: &[u8], mount: &Mount) {
+        let part = plain(&mount.part);
+        if self.is_walked(&mount.device, &part) {
+            return self.leave_out(path, mount, "the same files are scanned under another name");
+        }
+        // Another mount lies over this one, or it went away: nobody reaches its files by this name.
+        let Ok(file) = open_place(Path::new(OsStr::from_bytes(point))) else { return };
+        if self.table.of(&file).is_none_or(|over| over.id != mount.id) {
+            return;
+        }
+        let inner = self.walked.iter().filter(|walked| walked.device == mount.device && is_at_or_below(&walked.part, &part));
+        self.plan.excluded.extend(inner.map(|inner| [path, &inner.part[part.len()..]].concat()));
+        self.walked.push(Walked { device: mount.device.clone(), part });
+        self.start(file, path);
+    }
+
+    fn start(&mut self, file: File, path: &[u8]) {
+        if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            return self.plan.starts.push(Start { folder: file, path: path.to_vec(), only: None });
+        }
+        let at = path.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
+        let (folder, name) = (&path[..at], path.get(at + 1..).unwrap_or_default());
+        match (open_place(&below(&self.root, folder)), CString::new(name)) {
+            (Ok(place), Ok(name)) => self.plan.starts.push(Start { folder: place, path: folder.to_vec(), only: Some(name) }),
+            _ => self.plan.missing.push(PathBytes::new(path)),
+        }
+    }
+
+    fn leave_out(&mut self, path: &[u8], mount: &Mount, reason: &'static str) {
+        let mount_point = PathBytes::new(if path.is_empty() { b"/" } else { path });
+        self.plan.uncovered.push(Uncovered { mount_point, filesystem: mount.filesystem.clone(), reason });
+    }
+
+    fn is_excluded(&self, path: &[u8]) -> bool {
+        self.plan.excluded.iter().any(|excluded| is_at_or_below(path, excluded))
+    }
+
+    fn is_walked(&self, device: &str, part: &[u8]) -> bool {
+        self.walked.iter().any(|walked| walked.device == device && is_at_or_below(part, &walked.part))
+    }
+}
+
+/// Opens a place without opening the file there, so that a FIFO or a device is not woken.
+fn open_place(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(path)
+}
+
+/// Both without a slash at the end.
+fn is_at_or_below(path: &[u8], folder: &[u8]) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+}
+
+/// Without slashes at the end, so that the root is empty; with one at the front otherwise.
+fn plain(path: &[u8]) -> Vec<u8> {
+    let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+    names.flat_map(|name| [b"/", name]).flatten().copied().collect()
+}
+
+fn below(root: &Path, path: &[u8]) -> PathBuf {
+    root.join(Path::new(OsStr::from_bytes(path.strip_prefix(b"/").unwrap_or(path))))
+}

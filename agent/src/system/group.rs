@@ -1,0 +1,196 @@
+//! A fanotify group and its events, each with the descriptor of the file and of the process.
+//!
+//! nix makes the group and its marks; events are read here because nix skips the information records and so leaks one pidfd
+//! per event. Must stay cheap and free of side effects: the reader thread of `exec` calls [`Group::read`] and nothing waits in it.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags};
+
+/// Bytes asked of the kernel in one read: 128 events with a pidfd record each, so one read installs at most
+/// [`DESCRIPTORS_PER_READ_MAX`] descriptors.
+const READ_BYTES_MAX: usize = 4096;
+/// Descriptors one read can bring: two an event, of 24 bytes and a record of 8.
+pub const DESCRIPTORS_PER_READ_MAX: u64 = 2 * (READ_BYTES_MAX / (METADATA_BYTES + 8)) as u64;
+/// Length of `struct fanotify_event_metadata`, version 3.
+const METADATA_BYTES: usize = 24;
+/// Length of `struct fanotify_event_info_header`.
+const INFO_HEADER_BYTES: usize = 4;
+
+/// What went wrong with a group.
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    /// The kernel refused the group: no CAP_SYS_ADMIN, no fanotify in the kernel, or too many groups.
+    #[error("the kernel refused a fanotify group: {0}; watching needs root (CAP_SYS_ADMIN) and CONFIG_FANOTIFY")]
+    Init(#[source] Errno),
+    /// One filesystem could not be marked; the others are unaffected.
+    #[error("cannot watch this filesystem: {0}")]
+    Mark(#[source] Errno),
+    /// The event descriptor or pidfd could not be made because the process or the system is out of descriptors.
+    #[error("out of file descriptors while reading events: raise LimitNOFILE")]
+    Descriptors,
+    /// The kernel could not open one event's file for us and dropped the event.
+    #[error("the kernel lost an event: {0}")]
+    Lost(#[source] Errno),
+    /// The group itself cannot be read any more.
+    #[error("cannot read events: {0}")]
+    Read(#[source] Errno),
+    /// The kernel speaks another version of the event layout, or sent something that is not an event.
+    #[error("the kernel sent an event this program cannot read ({0})")]
+    Malformed(&'static str),
+}
+
+/// One event. Owns its descriptors, so dropping it at any point leaks nothing.
+#[derive(Debug)]
+pub struct Event {
+    /// What happened to the file.
+    pub mask: MaskFlags,
+    /// The file as it was opened for execution; reading through it raises no further event.
+    pub file: Option<File>,
+    /// Process (thread group) that acted; 0 when it lives in a pid namespace that cannot be seen from here.
+    pub pid: i32,
+    /// Descriptor of that process, `None` when it was gone before the event was read.
+    pub process: Option<OwnedFd>,
+}
+
+impl Event {
+    /// The queue was full and events were lost.
+    #[must_use]
+    pub fn is_overflow(&self) -> bool {
+        self.mask.contains(MaskFlags::FAN_Q_OVERFLOW)
+    }
+}
+
+/// Bytes of one read, reused from call to call. The layout is decoded byte by byte, so no alignment is asked of it.
+#[derive(Debug)]
+pub struct EventBuffer(Box<[u8]>);
+
+impl EventBuffer {
+    /// Events one read can bring at most.
+    pub const EVENTS_MAX: usize = READ_BYTES_MAX / METADATA_BYTES;
+}
+
+impl Default for EventBuffer {
+    fn default() -> Self {
+        Self(vec![0; READ_BYTES_MAX].into_boxed_slice())
+    }
+}
+
+/// A notification group: it hears of executions and can neither delay nor deny them.
+#[derive(Debug)]
+pub struct Group(Fanotify);
+
+impl Group {
+    /// Makes a group of the notification class. Its queue is unlimited where the caller may (root), so that nothing is lost
+    /// while the reader lives.
+    ///
+    /// # Errors
+    /// [`GroupError::Init`] with the kernel's reason; EPERM without CAP_SYS_ADMIN.
+    pub fn notification() -> Result<Self, GroupError> {
+        let flags = InitFlags::FAN_CLASS_NOTIF
+            | InitFlags::FAN_CLOEXEC
+            | InitFlags::FAN_NONBLOCK
+            | InitFlags::FAN_REPORT_PIDFD
+            | InitFlags::FAN_UNLIMITED_QUEUE
+            | InitFlags::FAN_UNLIMITED_MARKS;
+        let events = EventFFlags::O_RDONLY | EventFFlags::O_LARGEFILE | EventFFlags::O_CLOEXEC | EventFFlags::O_NOATIME;
+        Fanotify::init(flags, events).map(Self).map_err(GroupError::Init)
+    }
+
+    /// Asks for every execution on the whole filesystem that `folder` lies on, through whatever mount it happens. The folder
+    /// is open already (O_PATH will do), so that nothing mounted over its name a moment ago can take its place.
+    ///
+    /// # Errors
+    /// [`GroupError::Mark`]; the filesystem stays unwatched.
+    pub fn watch_filesystem_of(&self, folder: BorrowedFd<'_>) -> Result<(), GroupError> {
+        let flags = MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_FILESYSTEM;
+        let folder = format!("/proc/self/fd/{}", folder.as_raw_fd());
+        self.0.mark(flags, MaskFlags::FAN_OPEN_EXEC, nix::fcntl::AT_FDCWD, Some(folder.as_str())).map_err(GroupError::Mark)
+    }
+
+    /// Reads what is there into `events` without waiting; returns how many were added, 0 when the queue is empty.
+    ///
+    /// # Errors
+    /// [`GroupError::Descriptors`] when the limit is reached (the event is lost to us, nothing is delayed); otherwise as named.
+    pub fn read(&self, buffer: &mut EventBuffer, events: &mut Vec<Event>) -> Result<usize, GroupError> {
+        match nix::unistd::read(&self.0, &mut buffer.0) {
+            Ok(length) => decode(&buffer.0[..length], events),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(0),
+            Err(Errno::EMFILE | Errno::ENFILE) => Err(GroupError::Descriptors),
+            Err(error @ (Errno::EBADF | Errno::EINVAL | Errno::EFAULT)) => Err(GroupError::Read(error)),
+            Err(error) => Err(GroupError::Lost(error)),
+        }
+    }
+}
+
+impl AsFd for Group {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Decodes one read's worth of events. Stops at the first thing it does not understand; what came before is kept.
+fn decode(mut bytes: &[u8], events: &mut Vec<Event>) -> Result<usize, GroupError> {
+    let before = events.len();
+    while !bytes.is_empty() {
+        let length = usize::try_from(word(bytes, 0).ok_or(GroupError::Malformed("cut short"))?).unwrap_or(usize::MAX);
+        let event = bytes.get(..length).filter(|event| event.len() >= METADATA_BYTES);
+        let event = event.ok_or(GroupError::Malformed("event length"))?;
+        events.push(decode_event(event)?);
+        bytes = &bytes[length..];
+    }
+    Ok(events.len() - before)
+}
+
+/// `event` is at least [`METADATA_BYTES`] long: `event_len u32, vers u8, reserved u8, metadata_len u16, mask u64, fd i32, pid i32`,
+/// then information records.
+fn decode_event(event: &[u8]) -> Result<Event, GroupError> {
+    if event[4] != libc::FANOTIFY_METADATA_VERSION {
+        return Err(GroupError::Malformed("metadata version"));
+    }
+    let metadata_length = usize::from(u16::from_ne_bytes([event[6], event[7]]));
+    let mut mask = [0; 8];
+    mask.copy_from_slice(&event[8..16]);
+    let fd = signed_word(event, 16).unwrap_or(libc::FAN_NOFD);
+    let pid = signed_word(event, 20).unwrap_or(0);
+    let records = event.get(metadata_length.max(METADATA_BYTES)..).ok_or(GroupError::Malformed("metadata length"))?;
+    Ok(Event {
+        mask: MaskFlags::from_bits_retain(u64::from_ne_bytes(mask)),
+        file: own(fd).map(File::from),
+        pid,
+        process: pidfd_of(records).and_then(own),
+    })
+}
+
+/// Finds the pidfd among an event's information records: `info_type u8, pad u8, len u16, pidfd i32`.
+fn pidfd_of(mut records: &[u8]) -> Option<RawFd> {
+    while records.len() >= INFO_HEADER_BYTES {
+        let length = usize::from(u16::from_ne_bytes([records[2], records[3]]));
+        let record = records.get(..length).filter(|record| record.len() >= INFO_HEADER_BYTES)?;
+        if record[0] == libc::FAN_EVENT_INFO_TYPE_PIDFD {
+            return signed_word(record, INFO_HEADER_BYTES);
+        }
+        records = &records[length..];
+    }
+    None
+}
+
+#[expect(unsafe_code, reason = "the kernel hands descriptors over as numbers")]
+fn own(fd: RawFd) -> Option<OwnedFd> {
+    // SAFETY: the numbers come from one `read` of the group, which installed each non-negative one for this process just now
+    // and reports it once; nothing else knows it, so it is ours to close. Negative ones (FAN_NOFD, FAN_NOPIDFD, FAN_EPIDFD) are not descriptors.
+    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
+}
+
+fn signed_word(bytes: &[u8], at: usize) -> Option<i32> {
+    bytes.get(at..at + 4)?.try_into().ok().map(i32::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests;

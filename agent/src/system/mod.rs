@@ -1,0 +1,14 @@
+//! The only home of unsafe code in the agent, and of the system calls whose safe wrapper does not exist.
+//!
+//! Each submodule is small enough to be read whole: it turns what the kernel hands over into owned, bounded values and knows
+//! nothing of files, trust or reports. Whatever nix already wraps safely is used directly where it is needed.
+
+pub mod memory;
+pub mod entropy;
+pub mod durable;
+pub mod fsync;
+pub mod group;
+pub mod lease;
+pub mod lock;
+pub mod passing;
+pub mod process;
