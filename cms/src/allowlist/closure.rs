@@ -1,0 +1,189 @@
+//! What hosts cannot boot or be managed without: PID 1, the ELF loader, the shell, remote access, the package manager and what those are
+//! made of. A deny that would hit them is refused with the reason; on a host the unblockable part could not be denied anyway.
+//!
+//! The CMS knows such files by what hosts proved when they reported them, and such packages by name. A file that no host ever reported
+//! (its package settles it there) cannot be recognised here by its digest; the host's own row 1 protects it.
+
+use doorward_policy::{Fit, PackageEvidence, PackageManager, PathBytes};
+
+use crate::store::NamedSource;
+
+/// Packages of Debian and its kin, without architecture.
+const DPKG_PACKAGES: [&str; 24] = [
+    "apt",
+    "base-files",
+    "bash",
+    "coreutils",
+    "dash",
+    "doorward-agent",
+    "dpkg",
+    "init",
+    "init-system-helpers",
+    "libc-bin",
+    "libc6",
+    "libpam-modules",
+    "libpam-runtime",
+    "libpam0g",
+    "libsystemd0",
+    "login",
+    "mount",
+    "openssh-server",
+    "perl-base",
+    "sudo",
+    "systemd",
+    "systemd-sysv",
+    "sysvinit-core",
+    "util-linux",
+];
+
+/// Packages of Red Hat, SUSE and their kin.
+const RPM_PACKAGES: [&str; 18] = [
+    "bash",
+    "coreutils",
+    "dnf",
+    "doorward-agent",
+    "filesystem",
+    "glibc",
+    "glibc-common",
+    "kmod",
+    "openssh-server",
+    "pam",
+    "rpm",
+    "rpm-libs",
+    "sudo",
+    "systemd",
+    "systemd-libs",
+    "util-linux",
+    "util-linux-core",
+    "zypper",
+];
+
+/// File names of PID 1 and of the agent, and the start of the ELF loader's.
+const PROGRAMS: [&[u8]; 3] = [b"systemd", b"init", b"doorward-agent"];
+const LOADER_PREFIXES: [&[u8]; 2] = [b"ld-linux", b"ld-musl"];
+
+/// Where a host met a file, and with what proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The host's name.
+    pub host: String,
+    /// Where.
+    pub path: PathBytes,
+    /// The package that claims the path.
+    pub package: Option<PackageEvidence>,
+}
+
+/// Why a deny is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unblockable {
+    /// The file belongs to what hosts cannot do without.
+    #[error("{host} cannot do without {path}, which package {package} put there: a deny would keep it from booting or being managed")]
+    File {
+        /// A host that has it.
+        host: String,
+        /// Where.
+        path: PathBytes,
+        /// The package that proves it.
+        package: String,
+    },
+    /// So do files of the package.
+    #[error("hosts cannot do without package {name}: a deny would keep them from booting or being managed")]
+    Package {
+        /// The package.
+        name: String,
+    },
+}
+
+/// The lists above, asked.
+#[derive(Debug, Clone, Copy)]
+pub struct BootClosure;
+
+impl BootClosure {
+    /// Refuses to deny a file that some host proved to be part of it.
+    ///
+    /// # Errors
+    /// The first such claim.
+    pub fn refuses_file(self, claims: &[Claim]) -> Result<(), Unblockable> {
+        for claim in claims {
+            let Some(package) = &claim.package else { continue };
+            // Changed content proves nothing: a trojan in the place of the shell may be denied.
+            if package.fit == Fit::Match && (is_needed(package.manager, &package.name) || is_program(&claim.path)) {
+                let package = PathBytes::new(package.name.as_bytes()).to_string();
+                return Err(Unblockable::File { host: claim.host.clone(), path: claim.path.clone(), package });
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to deny a source whose files are part of it.
+    ///
+    /// # Errors
+    /// The source.
+    pub fn refuses_source(self, source: &NamedSource) -> Result<(), Unblockable> {
+        match source {
+            NamedSource::Package { manager, name } if is_needed(*manager, name) => Err(Unblockable::Package { name: name.clone() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_needed(manager: PackageManager, name: &str) -> bool {
+    // dpkg writes `libc6:amd64` where several architectures can be installed.
+    let (name, packages) = match manager {
+        PackageManager::Dpkg => (name.split(':').next().unwrap_or(name), DPKG_PACKAGES.as_slice()),
+        PackageManager::Rpm => (name, RPM_PACKAGES.as_slice()),
+    };
+    packages.contains(&name)
+}
+
+fn is_program(path: &PathBytes) -> bool {
+    let name = path.file_name();
+    PROGRAMS.contains(&name) || LOADER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use doorward_policy::Level;
+
+    use super::*;
+
+    fn claim(path: &str, package: &str, fit: Fit) -> Claim {
+        let package = PackageEvidence {
+            manager: PackageManager::Dpkg,
+            name: package.into(),
+            version: "1".into(),
+            origin: String::new(),
+            level: Level::Database,
+            fit,
+        };
+        Claim { host: "web-1".into(), path: PathBytes::new(path), package: Some(package) }
+    }
+
+    #[test]
+    fn the_shell_the_loader_and_pid_1_cannot_be_denied() {
+        for (path, package) in [
+            ("/usr/bin/dash", "dash"),
+            ("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", "libc6:amd64"),
+            ("/opt/vendor/lib/ld-linux-x86-64.so.2", "vendor-runtime"),
+            ("/usr/lib/systemd/systemd", "systemd"),
+        ] {
+            let refused = BootClosure.refuses_file(&[claim(path, package, Fit::Match)]).unwrap_err();
+            assert!(refused.to_string().contains("web-1"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_changed_file_in_the_place_of_the_shell_can_be_denied() {
+        assert_eq!(BootClosure.refuses_file(&[claim("/usr/bin/dash", "dash", Fit::Modified)]), Ok(()));
+        let unowned = Claim { package: None, ..claim("/usr/bin/dash", "dash", Fit::Match) };
+        assert_eq!(BootClosure.refuses_file(&[unowned]), Ok(()));
+    }
+
+    #[test]
+    fn packages_are_known_whatever_their_architecture() {
+        let package = |manager, name: &str| NamedSource::Package { manager, name: name.into() };
+        assert!(BootClosure.refuses_source(&package(PackageManager::Dpkg, "libc6:i386")).is_err());
+        assert!(BootClosure.refuses_source(&package(PackageManager::Rpm, "glibc")).is_err());
+        assert_eq!(BootClosure.refuses_source(&package(PackageManager::Dpkg, "nmap")), Ok(()));
+    }
+}

@@ -1,0 +1,152 @@
+//! An incident in one sentence. Names that came from hosts or providers are escaped here, whatever shows the sentence later.
+
+use std::collections::BTreeSet;
+
+use doorward_policy::PathBytes;
+
+use super::word::word;
+use crate::incident::{Detail, Execution, Kind, Opinion, Turn};
+use crate::store::IncidentView;
+
+/// Paths named beside an incident.
+const PATHS_SHOWN_MAX: usize = 10;
+
+/// Filesystems named in a sentence; the rest are counted.
+const FILESYSTEMS_SHOWN_MAX: usize = 3;
+
+/// What an incident is about, by path.
+pub(super) fn paths(detail: &Detail) -> Vec<PathBytes> {
+    let paths: BTreeSet<&PathBytes> = match detail {
+        Detail::Execution(execution) => [&execution.path].into(),
+        Detail::Turn(turn) => turn.hosts.iter().flat_map(|holder| &holder.paths).collect(),
+        Detail::Coverage { uncovered } => uncovered.iter().map(|uncovered| &uncovered.mount_point).collect(),
+        Detail::Closure { path } => [path].into(),
+        Detail::Silence { .. } | Detail::Clone { .. } => BTreeSet::new(),
+    };
+    paths.into_iter().take(PATHS_SHOWN_MAX).cloned().collect()
+}
+
+/// What happened.
+pub(super) fn summary(incident: &IncidentView) -> String {
+    let host = incident.host.as_deref().map_or_else(|| "a host".into(), escaped);
+    match &incident.detail {
+        Detail::Execution(execution) => executed(incident.kind, execution, &host),
+        Detail::Turn(turn) => turned(turn),
+        Detail::Coverage { uncovered } => {
+            let named: Vec<_> = uncovered.iter().take(FILESYSTEMS_SHOWN_MAX).map(|uncovered| uncovered.mount_point.to_string()).collect();
+            let more = uncovered.len().saturating_sub(FILESYSTEMS_SHOWN_MAX);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{host} no longer watches {}{more}", named.join(", "))
+        }
+        Detail::Closure { path } => format!("{path} on {host} changed and proves nothing; the host cannot run without it"),
+        Detail::Clone { address } => {
+            let address = escaped(address);
+            format!("two copies of {host} speak with one certificate, the other from {address}: remove the host and enroll both anew")
+        }
+        Detail::Silence { .. } => format!("{host} is silent: its agent was not heard of for too long"),
+    }
+}
+
+fn executed(kind: Kind, execution: &Execution, host: &str) -> String {
+    let path = &execution.path;
+    let deed = if execution.denied { "was kept from running" } else { "ran" };
+    let reason = word(&execution.reason);
+    match kind {
+        Kind::ThreatExecuted => {
+            let threat = threat(execution.threat_score, execution.threat_name.as_deref());
+            format!("{path} {deed} on {host}: a threat ({reason}{threat})")
+        }
+        Kind::ProcessModified => format!("{path} {deed} on {host} and is not what was there before ({reason})"),
+        _ => format!("{path} {deed} on {host} and nothing vouches for it ({reason})"),
+    }
+}
+
+fn turned(turn: &Turn) -> String {
+    let hosts = match turn.host_count {
+        1 => "1 host holds it".into(),
+        count => format!("{count} hosts hold it"),
+    };
+    let removed = match turn.allows_removed {
+        0 => String::new(),
+        1 => "; 1 automatic allow was withdrawn".into(),
+        count => format!("; {count} automatic allows were withdrawn"),
+    };
+    format!("threat intelligence turned from {} to {}; {hosts}{removed}", opinion(&turn.from), opinion(&turn.to))
+}
+
+fn opinion(opinion: &Opinion) -> String {
+    format!("{}{}", word(&opinion.class), threat(opinion.threat_score, opinion.threat_name.as_deref()))
+}
+
+fn threat(score: Option<u8>, name: Option<&str>) -> String {
+    let score = score.map(|score| format!(", score {score}")).unwrap_or_default();
+    let name = name.map(|name| format!(", {}", escaped(name))).unwrap_or_default();
+    format!("{score}{name}")
+}
+
+fn escaped(text: &str) -> String {
+    PathBytes::new(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use doorward_policy::{Class, FileKind, StatusReason};
+
+    use super::*;
+
+    fn incident(kind: Kind, detail: Detail) -> IncidentView {
+        IncidentView {
+            id: uuid::Uuid::nil(),
+            kind,
+            file: None,
+            host_id: None,
+            host: Some("web-1\u{1b}[2J".into()),
+            open: true,
+            first_at: 0,
+            last_at: 0,
+            count: 1,
+            detail,
+            closed_at: None,
+            closed_by: None,
+            comment: None,
+        }
+    }
+
+    fn execution() -> Execution {
+        Execution {
+            path: PathBytes::new(b"/opt/\x1b[31mred".as_slice()),
+            kind: FileKind::Script,
+            reason: StatusReason::Malicious,
+            threat_score: Some(10),
+            threat_name: Some("Linux.Trojan\u{7}".into()),
+            process: None,
+            denied: false,
+            previous: None,
+        }
+    }
+
+    #[test]
+    fn what_ran_is_said_without_letting_names_steer_the_terminal() {
+        let said = summary(&incident(Kind::ThreatExecuted, Detail::Execution(Box::new(execution()))));
+        assert_eq!(said, r"/opt/\x1b[31mred ran on web-1\x1b[2J: a threat (malicious, score 10, Linux.Trojan\x07)");
+        let denied = Execution { denied: true, reason: StatusReason::Unknown, ..execution() };
+        let said = summary(&incident(Kind::NewProcess, Detail::Execution(Box::new(denied))));
+        assert!(said.contains("was kept from running") && said.contains("(unknown)"), "{said}");
+    }
+
+    #[test]
+    fn a_turn_names_both_opinions_and_counts_hosts() {
+        let opinion = |class, score| Opinion { class, trust_factor: None, threat_score: score, threat_name: None };
+        let turn = Turn {
+            from: opinion(Class::Suspicious, Some(7)),
+            to: opinion(Class::Malicious, Some(9)),
+            hosts: Vec::new(),
+            host_count: 2,
+            allows_removed: 1,
+        };
+        let said = summary(&incident(Kind::VerdictTurned, Detail::Turn(Box::new(turn))));
+        let told =
+            "threat intelligence turned from suspicious, score 7 to malicious, score 9; 2 hosts hold it; 1 automatic allow was withdrawn";
+        assert_eq!(said, told);
+    }
+}

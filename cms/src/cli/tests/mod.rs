@@ -1,0 +1,257 @@
+//! The command line against a real server on a real socket: what people read, what scripts read, and exit codes.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use doorward_policy::{Class, Reputation, ScanId};
+use doorward_proto::uplink::{ScanProgress, ScanState};
+use doorward_service::Exit;
+use serde_json::Value;
+
+use super::run_with;
+use crate::api::tests::site::{NOW, Site, file};
+use crate::enrollment::Keys;
+
+/// What a command did.
+struct Ended {
+    exit: Exit,
+    out: String,
+    log: String,
+}
+
+impl Ended {
+    fn json(&self) -> Value {
+        assert_eq!(self.exit, Exit::Ok, "{}", self.log);
+        serde_json::from_str(self.out.lines().last().unwrap()).unwrap()
+    }
+
+    fn text(&self) -> &str {
+        assert_eq!(self.exit, Exit::Ok, "{}", self.log);
+        assert!(!self.out.contains('\u{1b}'), "nothing steers the terminal: {:?}", self.out);
+        &self.out
+    }
+}
+
+fn run_words(words: &[&str]) -> Ended {
+    let arguments = ["doorward-cms"].iter().chain(words).map(OsString::from);
+    let (mut out, mut log) = (Vec::new(), Vec::new());
+    let exit = run_with(arguments, false, &mut out, &mut log);
+    Ended { exit, out: String::from_utf8(out).unwrap(), log: String::from_utf8(log).unwrap() }
+}
+
+/// Commands run their own runtime, so they cannot run on a thread of the test's.
+async fn run(site: &Site, words: &[&str]) -> Ended {
+    let mut all = vec!["--socket".to_owned(), site.socket().display().to_string()];
+    all.extend(words.iter().map(|word| (*word).to_owned()));
+    tokio::task::spawn_blocking(move || run_words(&all.iter().map(String::as_str).collect::<Vec<_>>())).await.unwrap()
+}
+
+async fn busy_site() -> Site {
+    let site = Site::start().await;
+    site.executes(b"/opt/\x1b[2Jtool\nfake", file(1)).await;
+    site.executes(b"/opt/other", file(2)).await;
+    let name = Some("Linux.Trojan\u{1b}[31m".into());
+    site.answers(file(1), Reputation { class: Class::Malicious, trust_factor: None, threat_level: Some(4), threat_name: name }).await;
+    site
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_read_every_list_and_every_detail() {
+    let site = busy_site().await;
+    let sha = file(1).to_string();
+    let listing = run(&site, &["allowlist", "show", "default"]).await;
+    let rows: Vec<&str> = listing.text().lines().collect();
+    assert!(rows[1].starts_with("THREAT 9") && rows[1].ends_with(r"/opt/\x1b[2Jtool\nfake"), "{}", listing.out);
+    assert!(rows[2].starts_with("UNVERIFIED") && rows[2].ends_with("/opt/other"), "{}", listing.out);
+    let shown = run(&site, &["file", "show", &sha]).await;
+    for words in ["THREAT 9 (malicious", r"Linux.Trojan\x1b[31m", "JUDGEMENT: DENY", "MALICIOUS", "as the provider put it", "web-1"] {
+        assert!(shown.text().contains(words), "{words}: {}", shown.out);
+    }
+    let incidents = run(&site, &["incident", "list", "--open"]).await;
+    assert!(incidents.text().contains("NEW_PROCESS") && incidents.out.contains(r"\x1b[2Jtool"), "{}", incidents.out);
+    let id = run(&site, &["--json", "incident", "list", "--open"]).await.json()["items"][0]["id"].as_str().unwrap().to_owned();
+    assert!(run(&site, &["incident", "show", &id]).await.text().contains("doorward-cms file show"));
+    for words in [&["profile", "list"][..], &["profile", "show", "default"], &["profile", "diff", "default"], &["host", "list"]] {
+        assert!(run(&site, words).await.text().contains("default"), "{words:?}");
+    }
+    let host = run(&site, &["host", "show", "web-1"]).await;
+    assert!(host.text().contains("Linux 6.18") && host.out.contains(&site.host.to_string()), "{}", host.out);
+    assert!(run(&site, &["stats"]).await.text().contains("THREAT"));
+    assert!(run(&site, &["intel", "status"]).await.text().contains("provider"));
+    assert!(run(&site, &["change", "list", "default"]).await.text().contains("file_threat_malicious"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_to_show_is_a_sentence() {
+    let site = Site::start().await;
+    for words in [&["allowlist", "show", "default"][..], &["incident", "list"], &["package", "list"], &["change", "list", "default"]] {
+        let said = run(&site, words).await;
+        assert_eq!(said.text().lines().count(), 1, "{words:?}: {}", said.out);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_say_what_they_did_and_warn_about_threats() {
+    let site = busy_site().await;
+    let sha = file(1).to_string();
+    let allowed = run(&site, &["file", "allow", &sha, "--profile", "default", "--comment", "ours"]).await;
+    assert!(allowed.text().contains("ALLOWED in profile default") && allowed.out.contains("WARNING"), "{}", allowed.out);
+    assert!(run(&site, &["allowlist", "show", "default"]).await.text().contains("ALLOWED by "));
+    assert!(run(&site, &["file", "deny", &sha, "--global"]).await.text().contains("DENIED in all profiles"));
+    assert!(run(&site, &["file", "reset", &sha, "--global"]).await.text().contains("UNDECIDED"));
+    let denied = run(&site, &["package", "deny", "nethack", "--manager", "dpkg", "--profile", "default"]).await;
+    assert!(denied.text().contains("`doorward-cms profile publish default`"), "{}", denied.out);
+    let set = run(&site, &["profile", "set", "default", "mode=protect", "exclusions=/srv/a,/srv/b"]).await;
+    assert!(set.text().contains("mode: detect -> protect") && set.out.contains("/srv/a, /srv/b"), "{}", set.out);
+    assert!(run(&site, &["profile", "publish", "default"]).await.text().contains("2 settings, 1 packages"));
+    let mode = run(&site, &["host", "set", "web-1", "mode=detect"]).await;
+    assert!(mode.text().contains("detect, its own mode"), "{}", mode.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_get_one_document_on_the_last_line() {
+    let site = busy_site().await;
+    let token = run(&site, &["token", "create", "--profile", "default", "--uses", "3", "--expires", "2h", "--json"]).await.json();
+    assert!(token["token"].as_str().unwrap().starts_with("dw1.") && token["id"].is_string(), "{token}");
+    let revoked = run(&site, &["--json", "token", "revoke", token["id"].as_str().unwrap()]).await.json();
+    assert_eq!(revoked["revoked"], true);
+    assert_eq!(run(&site, &["--json", "stats"]).await.json()["files"], 2);
+    assert_eq!(run(&site, &["--json", "intel", "recheck", &file(1).to_string()]).await.json()["queued"], 1);
+    let page = run(&site, &["--json", "allowlist", "show", "default", "--limit", "1"]).await.json();
+    let next =
+        run(&site, &["--json", "allowlist", "show", "default", "--limit", "1", "--after", page["next"].as_str().unwrap()]).await.json();
+    assert_eq!((page["items"][0]["sha256"].as_str(), &next["next"]), (Some(file(1).to_string().as_str()), &Value::Null));
+    let out = run(&site, &["--json", "file", "show", &file(1).to_string()]).await.out;
+    assert!(!out.trim_end().chars().any(char::is_control), "JSON is safe on a terminal too: {out:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_have_their_own_exit_codes_and_say_what_to_do() {
+    let mut site = Site::start().await;
+    let zeros = "0".repeat(64);
+    let cases = [
+        (&["file", "show", &zeros][..], Exit::Failure, "no host reported"),
+        (&["profile", "show", "nowhere"], Exit::Failure, "nowhere"),
+        (&["file", "allow", &zeros, "--profile", "nowhere"], Exit::Failure, "nowhere"),
+        (&["profile", "set", "default", "mode=enforce"], Exit::Usage, "mode"),
+        (&["profile", "set", "default", "colour=red"], Exit::Usage, "colour"),
+        (&["host", "set", "web-1", "colour=red"], Exit::Usage, "mode=protect"),
+    ];
+    for (words, exit, says) in cases {
+        let ended = run(&site, words).await;
+        assert_eq!((ended.exit, ended.out.as_str()), (exit, ""), "{words:?}: {}", ended.log);
+        assert!(ended.log.contains(says), "{words:?}: {}", ended.log);
+    }
+    for wrong in [
+        &["file", "allow", "not-a-digest", "--global"][..],
+        &["file", "allow", &zeros],
+        &["frobnicate"],
+        &["token", "create", "--profile", "x", "--expires", "soon"],
+    ] {
+        assert_eq!(run(&site, wrong).await.exit, Exit::Usage, "{wrong:?}");
+    }
+    site.stop().await;
+    let ended = run(&site, &["stats"]).await;
+    assert_eq!(ended.exit, Exit::Unavailable);
+    assert!(ended.log.contains(&site.socket().display().to_string()) && ended.log.contains("doorward-cms serve"), "{}", ended.log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_is_waited_for_across_a_restart_of_the_server() {
+    let mut site = Site::start().await;
+    let (socket, host, store) = (site.socket().display().to_string(), site.host, site.allowlist.store().clone());
+    let words = ["--json", "--socket", &socket, "profile", "scan", "default", "--host", "web-1", "--wait"].map(str::to_owned);
+    let waiting = tokio::task::spawn_blocking(move || run_words(&words.each_ref().map(String::as_str)));
+    let command = eventually(async || store.commands_due(host, 10).await.unwrap().into_iter().next()).await;
+    let doorward_proto::uplink::CommandBody::StartScan(start) = command.body else { panic!("a scan was asked for: {command:?}") };
+    site.stop().await;
+    store.scan_progress(host, &progress(start.scan, 100, ScanState::Running), NOW + 1).await.unwrap();
+    site.serve();
+    store.scan_progress(host, &progress(start.scan, 200, ScanState::Done), NOW + 2).await.unwrap();
+    let ended = waiting.await.unwrap();
+    let scan = ended.json();
+    assert_eq!((&scan["scan_id"], &scan["files"], &scan["state"]), (&start.scan.to_string().into(), &200.into(), &"done".into()));
+    assert!(ended.log.contains("waiting for host web-1"), "{}", ended.log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_scan_ends_the_wait_with_its_reason() {
+    let site = Site::start().await;
+    let store = site.allowlist.store().clone();
+    let host = site.host;
+    let failing = async {
+        let command = eventually(async || store.commands_due(host, 10).await.unwrap().into_iter().next()).await;
+        store.command_done(host, command.id, Some("the root file system is gone"), NOW + 1).await.unwrap();
+    };
+    let (ended, ()) = tokio::join!(run(&site, &["profile", "scan", "default", "--host", "web-1", "--wait"]), failing);
+    assert_eq!(ended.exit, Exit::Failure, "{}", ended.out);
+    assert!(ended.log.contains("the root file system is gone") && ended.log.contains("scan show"), "{}", ended.log);
+}
+
+#[test]
+fn init_makes_everything_once_and_says_what_to_do_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("cms.toml");
+    let state = folder.path().join("state");
+    std::fs::write(
+        &config,
+        format!("state_dir = {:?}\nruntime_dir = {:?}\n", state.display().to_string(), folder.path().display().to_string()),
+    )
+    .unwrap();
+    let config = config.display().to_string();
+    let ended = run_words(&["--config", &config, "init", "--name", "cms.example"]);
+    let keys = Keys::load(&state, None).unwrap();
+    let text = ended.text();
+    for words in
+        [data_encoding::HEXLOWER.encode(&keys.ca_key_hash()).as_str(), "doorward-cms serve", "token create", "https://cms.example:8443"]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let checked = run_words(&["--config", &config, "--json", "check-config"]).json();
+    assert_eq!((&checked["names"][0], &checked["initialised"]), (&"cms.example".into(), &true.into()), "{checked}");
+    let again = run_words(&["--config", &config, "init"]);
+    assert_eq!(again.exit, Exit::CannotCreate);
+    assert!(again.log.contains("initialised already") && again.log.contains("move its whole state folder away"), "{}", again.log);
+    assert_eq!(Keys::load(&state, None).unwrap().ca_key_hash(), keys.ca_key_hash(), "what was there stays");
+}
+
+#[test]
+fn a_wrong_configuration_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("cms.toml");
+    std::fs::write(&config, "[intel]\nprovider = \"reversinglabs\"\nusre = \"x\"\n").unwrap();
+    let ended = run_words(&["--config", &config.display().to_string(), "check-config"]);
+    assert_eq!(ended.exit, Exit::Config);
+    assert!(ended.log.contains("cms.toml:3") && ended.log.contains("usre"), "{}", ended.log);
+    let ended = run_words(&["--config", "/nonexistent.toml", "stats"]);
+    assert_eq!(ended.exit, Exit::Config, "{}", ended.log);
+}
+
+fn progress(scan: ScanId, files: u64, state: ScanState) -> ScanProgress {
+    ScanProgress {
+        scan,
+        files,
+        files_total: 200,
+        candidates: 10,
+        bytes: 1 << 20,
+        package_trusted: 5,
+        otherwise_trusted: 1,
+        unresolved: 4,
+        skipped: 0,
+        elapsed_ms: 1500,
+        state,
+    }
+}
+
+/// Looks again until there is something, but not for ever.
+async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let search = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), search).await.expect("it happens in time")
+}

@@ -1,0 +1,135 @@
+//! What a person should see: kinds of incidents and what each one tells. They are made where the fact is stored, by the same
+//! transaction, and kept by the store; one stays open per kind, file and host, and counts.
+
+use doorward_policy::{FileKind, HostId, PathBytes, Sha256, StatusReason};
+use doorward_proto::report::{Process, Uncovered};
+use serde::{Deserialize, Serialize};
+
+/// Hosts an incident names at most; the rest are counted.
+pub const HOSTS_NAMED_MAX: usize = 100;
+
+/// Paths named for each host.
+pub const PATHS_NAMED_MAX: usize = 10;
+
+/// Live processes named for each host.
+pub const PROCESSES_NAMED_MAX: usize = 16;
+
+/// Filesystems an incident about coverage names.
+pub const FILESYSTEMS_NAMED_MAX: usize = 64;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A file nothing settles was executed.
+    NewProcess,
+    /// As above, and it is not what its package or its path held before.
+    ProcessModified,
+    /// A threat was executed.
+    ThreatExecuted,
+    /// TI changed its mind about a file for the worse.
+    VerdictTurned,
+    /// Something that was watched no longer is.
+    CoverageLost,
+    /// A file a host cannot run without changed and did not prove what it is.
+    ClosureChanged,
+    /// A host was not heard of for too long.
+    AgentSilent,
+    /// Two copies of one machine speak with the same certificate.
+    HostCloned,
+}
+
+/// What an incident tells, by kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Detail {
+    /// Of the kinds about an execution.
+    Execution(Box<Execution>),
+    /// Of [`Kind::VerdictTurned`].
+    Turn(Box<Turn>),
+    /// Of [`Kind::CoverageLost`].
+    Coverage {
+        /// Filesystems that were watched and no longer are, at most [`FILESYSTEMS_NAMED_MAX`].
+        uncovered: Vec<Uncovered>,
+    },
+    /// Of [`Kind::HostCloned`].
+    Clone {
+        /// Network address the other copy speaks from.
+        address: String,
+    },
+    /// Of [`Kind::ClosureChanged`].
+    Closure {
+        /// Where the file is.
+        path: PathBytes,
+    },
+    /// Of [`Kind::AgentSilent`].
+    // Last: all its members are optional, so it would take the others' forms too.
+    Silence {
+        /// Microseconds since 1970, UTC; `None` when the host was never heard of after its enrollment.
+        last_seen_at: Option<i64>,
+    },
+}
+
+/// An execution a person should see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Execution {
+    /// What ran, by path.
+    pub path: PathBytes,
+    /// What it is by its content.
+    pub kind: FileKind,
+    /// Why it has its status.
+    pub reason: StatusReason,
+    /// For threats.
+    pub threat_score: Option<u8>,
+    /// For threats, when TI names them.
+    pub threat_name: Option<String>,
+    /// Who ran it.
+    pub process: Option<Process>,
+    /// The agent did not let it run.
+    pub denied: bool,
+    /// What the same path held before, when that was something else.
+    pub previous: Option<Sha256>,
+}
+
+/// TI's change of mind, and where it matters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// What TI said before.
+    pub from: Opinion,
+    /// What TI says now.
+    pub to: Opinion,
+    /// Hosts that hold the file, those that ran it last first; at most [`HOSTS_NAMED_MAX`].
+    pub hosts: Vec<Holder>,
+    /// All hosts that hold the file.
+    pub host_count: u64,
+    /// Automatic allows that went.
+    pub allows_removed: u64,
+}
+
+/// TI's answer in the words people see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opinion {
+    /// The provider's classification.
+    pub class: doorward_policy::Class,
+    /// For known files.
+    pub trust_factor: Option<u8>,
+    /// For threats.
+    pub threat_score: Option<u8>,
+    /// For threats, when TI names them.
+    pub threat_name: Option<String>,
+}
+
+/// A host that holds a file TI turned against.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The host.
+    pub host_id: HostId,
+    /// Its name, for people.
+    pub host: String,
+    /// Where, at most [`PATHS_NAMED_MAX`].
+    pub paths: Vec<PathBytes>,
+    /// Last observed execution, microseconds since 1970, UTC.
+    pub last_executed_at: Option<i64>,
+    /// Processes that still ran it when the host learned of the turn, at most [`PROCESSES_NAMED_MAX`].
+    pub live: Vec<Process>,
+}

@@ -1,0 +1,125 @@
+//! What in a host's reports a person should see: executions that nothing allows, and coverage that went. Decides by `policy`'s judge.
+
+use std::collections::BTreeMap;
+
+use doorward_policy::{AutoAllowSettings, Evidence, HostId, ProfileId, Scope, Sha256, Subject, TrustRules, Verdict, judge};
+use doorward_proto::report::Coverage;
+
+use super::column::Columns;
+use super::execution::Executed;
+use super::incident::{NewIncident, raise};
+use super::mark::{Marked, MarkedFile};
+use super::observation::{self, PathKey, path_key};
+use super::source::Listings;
+use super::{Connection, Result, profile};
+use crate::allowlist::{FileInProfile, Sighting, Sources, facts};
+use crate::incident::{Detail, Execution, FILESYSTEMS_NAMED_MAX, Kind};
+
+/// What the paths that were executed held before, where that was something else.
+pub(super) type Previous = BTreeMap<(Sha256, PathKey), Sha256>;
+
+/// Looks at the paths before the batch is written.
+pub(super) async fn previous(work: &mut Connection, host: HostId, executed: &[Executed<'_>]) -> Result<Previous> {
+    let mut previous = Previous::new();
+    for executed in executed {
+        let key = (executed.observation.file.sha256, path_key(&executed.observation.path));
+        if let (false, Some(other)) = (previous.contains_key(&key), observation::previous(work, host, key.1, &key.0).await?) {
+            previous.insert(key, other);
+        }
+    }
+    Ok(previous)
+}
+
+/// Raises incidents for executions that nothing allows on this host.
+pub(super) async fn executions(
+    work: &mut Connection,
+    host: HostId,
+    profile: ProfileId,
+    executed: &[Executed<'_>],
+    previous: &Previous,
+    marked: &Marked,
+    now: i64,
+) -> Result<()> {
+    if executed.is_empty() {
+        return Ok(());
+    }
+    let rules = profile::published(work, profile).await?.rules();
+    for executed in executed {
+        let file = executed.observation.file.sha256;
+        let in_profile = marked.files.iter().find(|marked| marked.file == file && marked.profile == profile);
+        let Some(in_profile) = in_profile else { continue };
+        let subject = subject(work, host, &rules, in_profile, &executed.observation.evidence).await?;
+        let before = previous.get(&(file, path_key(&executed.observation.path))).copied();
+        let kind = match judge(&rules, &subject).verdict {
+            Verdict::Allow => continue,
+            Verdict::Deny => Kind::ThreatExecuted,
+            Verdict::Undecided if before.is_some() || subject.facts.is_modified() => Kind::ProcessModified,
+            Verdict::Undecided => Kind::NewProcess,
+        };
+        let detail = Detail::Execution(Box::new(execution(executed, in_profile, before)));
+        raise(work, &NewIncident { kind, file: Some(file), host: Some(host), detail }, now).await?;
+    }
+    Ok(())
+}
+
+/// The file as this host's own evidence makes it.
+async fn subject(
+    work: &mut Connection,
+    host: HostId,
+    rules: &TrustRules,
+    marked: &MarkedFile,
+    evidence: &Evidence,
+) -> Result<Subject> {
+    const HOST_ALLOW: &str = "SELECT 1 AS one FROM entry WHERE owner = $1 AND sha256 = $2 AND decision = 'allowed'";
+    let own = sqlx::query(HOST_ALLOW).bind(host.as_bytes().as_slice()).bind(marked.file.as_bytes().as_slice());
+    let own = own.fetch_optional(&mut *work).await?.map(|_| Scope::Host);
+    let in_force = marked.mark.rule.filter(|allow| !allow.draft).map(|_| Scope::Profile);
+    let keys = super::evidence::keys_of(evidence);
+    let listings = Listings::load(work, &keys.iter().flatten().copied().collect()).await?;
+    let sighting = Sighting {
+        evidence: evidence.clone(),
+        package: listings.of(marked.profile, keys[0]),
+        publisher: listings.of(marked.profile, keys[1]),
+        sources: Sources::EXEC,
+        user_writable: false,
+    };
+    let in_profile = FileInProfile {
+        rules,
+        auto_allow: &AutoAllowSettings::default(),
+        answer: &marked.answer,
+        people: marked.people,
+        sightings: &[],
+        rule: None,
+    };
+    Ok(Subject { facts: facts(&in_profile, &sighting), allowed_by_person: marked.people.allowed, allowed_by_rule: in_force.max(own) })
+}
+
+fn execution(executed: &Executed<'_>, marked: &MarkedFile, previous: Option<Sha256>) -> Execution {
+    Execution {
+        path: executed.observation.path.clone(),
+        kind: executed.observation.file.kind,
+        reason: marked.mark.standing.reason,
+        threat_score: marked.mark.threat_score,
+        threat_name: marked.answer.reputation().filter(|reputation| reputation.is_threat()).and_then(|it| it.threat_name.clone()),
+        process: executed.observation.process.clone(),
+        denied: executed.denied,
+        previous,
+    }
+}
+
+/// Raises an incident when something that was watched no longer is.
+pub(super) async fn coverage(work: &mut Connection, host: HostId, now_covered: &Coverage, now: i64) -> Result<()> {
+    const SELECT: &str = "SELECT coverage FROM host WHERE id = $1";
+    let row = sqlx::query(SELECT).bind(host.as_bytes().as_slice()).fetch_one(&mut *work).await?;
+    let Some(before) = Columns(&row).maybe_json::<Coverage>("coverage")? else {
+        return Ok(());
+    };
+    let was_covered = |mount_point| before.covered.contains(mount_point);
+    let lost = now_covered.uncovered.iter().filter(|uncovered| was_covered(&uncovered.mount_point));
+    let uncovered: Vec<_> = lost.take(FILESYSTEMS_NAMED_MAX).cloned().collect();
+    if !uncovered.is_empty() {
+        let incident = NewIncident { kind: Kind::CoverageLost, file: None, host: Some(host), detail: Detail::Coverage { uncovered } };
+        raise(work, &incident, now).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! Statements over many rows. A round trip to the database costs more than the row, so batches travel in statements of up to
+//! [`ROWS_MAX`] rows; full ones have the same text each time and stay prepared.
+
+use doorward_policy::Sha256;
+use sqlx::{QueryBuilder, Sqlite};
+
+/// Rows in one statement; times the widest row's columns it stays far below what a database can bind (32766).
+pub(super) const ROWS_MAX: usize = 64;
+
+/// `prefix ($1, $2, …) suffix` over the blobs of a chunk.
+pub(super) fn any_of<'a, T: AsRef<[u8]> + 'a>(
+    prefix: &'static str,
+    blobs: impl IntoIterator<Item = &'a T>,
+    suffix: &'static str,
+) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(prefix);
+    query.push(" (");
+    let mut list = query.separated(", ");
+    for blob in blobs {
+        list.push_bind(blob.as_ref().to_vec());
+    }
+    query.push(") ");
+    query.push(suffix);
+    query
+}
+
+/// The digests' bytes, ready for [`any_of`].
+pub(super) fn digests(files: &[Sha256]) -> impl Iterator<Item = [u8; 32]> + '_ {
+    files.iter().map(|file| *file.as_bytes())
+}

@@ -1,0 +1,202 @@
+//! What a person should see: executions nothing allows, threat intelligence turning, coverage that went.
+
+use doorward_cms::incident::{Detail, Kind};
+use doorward_cms::store::NewIncident;
+use doorward_policy::{Class, Decision, Fit, PathBytes, StatusReason};
+use doorward_proto::report::{Coverage, Process, ReportBody, Turned, Uncovered};
+use serde_json::json;
+
+use crate::support::{Found, HOUR, NOON, TestCms, file, known, malicious, suspicious, unknown};
+
+fn process(pid: u32) -> Process {
+    Process { pid, start_ticks: 1, uid: 0, parent_pid: 1, parent_path: None, parent_sha256: None, container: None }
+}
+
+#[tokio::test]
+async fn a_suspicious_file_turns_malicious_automatic_allow_or_not_and_the_incident_names_hosts_and_paths() {
+    let cms = TestCms::new().await;
+    let (web, db) = (cms.host("web-1").await, cms.host("db-1").await);
+    web.finds([Found::new("/opt/a", "a").executed().at(NOON + 5), Found::new("/srv/copy of a", "a")]).await;
+    db.finds([Found::new("/opt/a", "a")]).await;
+    cms.ti_says("a", known(1)).await;
+    assert!(cms.policy_on("a").await.allowed_by_rule.is_some());
+    cms.ti_says("a", malicious(5, "Linux.Ransomware.X")).await;
+    assert_eq!(cms.policy_on("a").await.allowed_by_rule, None, "it went at once");
+    assert!(cms.policy_on("a").await.threat.is_some());
+    let incident = cms.open_incident(Kind::VerdictTurned).await;
+    assert_eq!((incident.file, incident.host_id), (Some(file("a")), None));
+    let Detail::Turn(turn) = incident.detail else { panic!("{incident:?}") };
+    assert_eq!((turn.from.class, turn.to.class, turn.to.threat_score), (Class::Known, Class::Malicious, Some(10)));
+    assert_eq!((turn.host_count, turn.allows_removed), (2, 1));
+    let hosts: Vec<_> = turn.hosts.iter().map(|holder| (holder.host.as_str(), holder.paths.len(), holder.last_executed_at)).collect();
+    assert_eq!(hosts, [("web-1", 2, Some(NOON + 5)), ("db-1", 1, None)]);
+    assert!(turn.hosts[0].paths.contains(&PathBytes::new("/srv/copy of a")));
+}
+
+#[tokio::test]
+async fn a_host_that_still_runs_a_turned_file_is_named_with_its_processes() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    web.executes("/opt/a", "a").await;
+    cms.ti_says("a", suspicious()).await;
+    cms.ti_says("a", malicious(5, "X")).await;
+    let turned = Turned { file: file("a"), paths: vec![PathBytes::new("/opt/a")], live: vec![process(7), process(8)], last_executed_at: Some(NOON) };
+    web.report([ReportBody::Turned(turned)]).await;
+    let Detail::Turn(turn) = cms.open_incident(Kind::VerdictTurned).await.detail else { panic!() };
+    assert_eq!(turn.hosts.len(), 1);
+    assert_eq!(turn.hosts[0].live.iter().map(|process| process.pid).collect::<Vec<_>>(), [7, 8]);
+    assert_eq!(turn.from.class, Class::Suspicious, "what the incident said before stays");
+}
+
+#[tokio::test]
+async fn a_turn_for_the_better_and_a_repeated_answer_are_no_incidents() {
+    let cms = TestCms::new().await;
+    cms.host("web-1").await.finds([Found::new("/opt/a", "a")]).await;
+    for answer in [malicious(5, "X"), malicious(5, "X"), suspicious(), unknown(), known(0), known(2)] {
+        cms.ti_says("a", answer).await;
+    }
+    assert!(cms.open_incidents().await.is_empty());
+    let history = cms.detail("a").await.reputation.history;
+    let classes: Vec<_> = history.iter().map(|answer| answer.reputation.class).collect();
+    assert_eq!(classes, [Class::Known, Class::Known, Class::Unknown, Class::Suspicious, Class::Malicious]);
+}
+
+#[tokio::test]
+async fn running_what_nobody_knows_is_one_incident_that_counts() {
+    let cms = TestCms::new().await;
+    let (web, db) = (cms.host("web-1").await, cms.host("db-1").await);
+    web.executes("/opt/a", "a").await;
+    web.executes("/opt/a", "a").await;
+    db.executes("/opt/a", "a").await;
+    let incidents = cms.open_incidents().await;
+    let mut counts: Vec<_> = incidents.iter().map(|incident| (incident.host.clone().unwrap(), incident.count)).collect();
+    counts.sort();
+    assert_eq!(counts, [("db-1".to_owned(), 1), ("web-1".to_owned(), 2)]);
+    assert!(incidents.iter().all(|incident| incident.kind == Kind::NewProcess));
+    let Detail::Execution(execution) = &incidents[0].detail else { panic!() };
+    assert_eq!((execution.path.to_string().as_str(), execution.reason), ("/opt/a", StatusReason::Pending));
+    assert_eq!(execution.process.as_ref().unwrap().uid, 1000);
+}
+
+#[tokio::test]
+async fn what_is_found_on_disk_is_no_incident() {
+    let cms = TestCms::new().await;
+    cms.host("web-1").await.finds([Found::new("/opt/a", "a")]).await;
+    cms.ti_says("a", malicious(5, "X")).await;
+    assert!(cms.open_incidents().await.is_empty());
+    assert_eq!(cms.store.stats(cms.now()).await.unwrap().threat, 1);
+}
+
+#[tokio::test]
+async fn a_program_that_replaced_another_is_called_modified() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    web.finds([Found::new("/opt/a", "version 1")]).await;
+    cms.clock.advance(HOUR);
+    web.executes("/opt/a", "version 2").await;
+    let incident = cms.open_incident(Kind::ProcessModified).await;
+    let Detail::Execution(execution) = incident.detail else { panic!() };
+    assert_eq!(execution.previous, Some(file("version 1")));
+    web.finds([Found::new("/usr/bin/ls", "patched").of_package("coreutils", Fit::Modified).executed()]).await;
+    let modified = cms.open_incidents().await.into_iter().filter(|incident| incident.kind == Kind::ProcessModified).count();
+    assert_eq!(modified, 2, "so is one that its package does not list");
+}
+
+#[tokio::test]
+async fn a_threat_that_ran_before_the_answer_came_is_an_incident_on_each_host_that_ran_it() {
+    let cms = TestCms::new().await;
+    let (web, db, idle) = (cms.host("web-1").await, cms.host("db-1").await, cms.host("idle").await);
+    web.executes("/opt/a", "a").await;
+    db.executes("/tmp/a", "a").await;
+    idle.finds([Found::new("/opt/a", "a")]).await;
+    cms.ti_says("a", malicious(5, "Linux.Trojan.X")).await;
+    let incidents = cms.open_incidents().await;
+    let mut threats: Vec<_> = incidents.iter().filter(|incident| incident.kind == Kind::ThreatExecuted).collect();
+    threats.sort_by_key(|incident| incident.host.clone());
+    assert_eq!(threats.iter().map(|incident| incident.host.as_deref().unwrap()).collect::<Vec<_>>(), ["db-1", "web-1"]);
+    let Detail::Execution(execution) = &threats[0].detail else { panic!() };
+    assert_eq!((execution.path.to_string().as_str(), execution.threat_score), ("/tmp/a", Some(10)));
+    web.executes("/opt/a", "a").await;
+    let again = cms.open_incidents().await.into_iter().find(|i| i.kind == Kind::ThreatExecuted && i.host_id == Some(web.id)).unwrap();
+    assert_eq!(again.count, 2);
+}
+
+#[tokio::test]
+async fn an_execution_that_is_allowed_afterwards_settles_its_incident() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    web.executes("/opt/a", "by a rule").await;
+    web.executes("/opt/b", "by a person").await;
+    web.executes("/opt/c", "by nobody").await;
+    cms.ti_says_all(&[("by a rule", known(0)), ("by a person", unknown()), ("by nobody", unknown())]).await;
+    cms.decide("by a person", Decision::Allowed).await;
+    let open: Vec<_> = cms.open_incidents().await.into_iter().map(|incident| incident.file.unwrap()).collect();
+    assert_eq!(open, [file("by nobody")]);
+    web.executes("/opt/a", "by a rule").await;
+    assert_eq!(cms.open_incidents().await.len(), 1, "and running it again is none");
+}
+
+#[tokio::test]
+async fn with_the_rule_for_unknown_files_their_executions_are_settled_on_their_host() {
+    let cms = TestCms::new().await;
+    cms.with_settings(json!({ "allow_unknown": "reference_scan_and_exec" })).await;
+    let (web, db) = (cms.host("web-1").await, cms.host("db-1").await);
+    web.executes("/opt/a", "a").await;
+    db.finds([Found::new("/home/u/a", "a").executed().in_user_writable_folder()]).await;
+    cms.ti_says("a", unknown()).await;
+    let open: Vec<_> = cms.open_incidents().await.into_iter().map(|incident| incident.host.unwrap()).collect();
+    assert_eq!(open, ["db-1"]);
+}
+
+#[tokio::test]
+async fn an_acknowledged_incident_is_history_and_the_next_one_is_new() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    web.executes("/opt/a", "a").await;
+    let first = cms.open_incident(Kind::NewProcess).await;
+    let closed = cms.store.acknowledge_incident(first.id, "ada", Some("known to us"), cms.now()).await.unwrap().unwrap();
+    assert_eq!((closed.open, closed.closed_by.as_deref(), closed.comment.as_deref()), (false, Some("ada"), Some("known to us")));
+    assert!(cms.open_incidents().await.is_empty());
+    let again = cms.store.acknowledge_incident(first.id, "bob", None, cms.now()).await.unwrap().unwrap();
+    assert_eq!(again.closed_by.as_deref(), Some("ada"), "the first one did");
+    assert_eq!(cms.store.acknowledge_incident(uuid::Uuid::nil(), "ada", None, cms.now()).await.unwrap(), None);
+    web.executes("/opt/a", "a").await;
+    assert_ne!(cms.open_incident(Kind::NewProcess).await.id, first.id);
+}
+
+#[tokio::test]
+async fn coverage_that_goes_is_an_incident_and_coverage_that_never_was_is_none() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    let coverage = |covered: &[&str], uncovered: &[&str]| {
+        ReportBody::Coverage(Coverage {
+            covered: covered.iter().map(|path| PathBytes::new(*path)).collect(),
+            uncovered: uncovered
+                .iter()
+                .map(|path| Uncovered { mount_point: PathBytes::new(*path), filesystem: "ext4".into(), reason: "no mark".into() })
+                .collect(),
+            user_namespaces: false,
+        })
+    };
+    web.report([coverage(&["/", "/data"], &["/mnt/nfs"])]).await;
+    assert!(cms.open_incidents().await.is_empty());
+    web.report([coverage(&["/"], &["/mnt/nfs", "/data"])]).await;
+    let Detail::Coverage { uncovered } = cms.open_incident(Kind::CoverageLost).await.detail else { panic!() };
+    assert_eq!(uncovered.iter().map(|lost| lost.mount_point.to_string()).collect::<Vec<_>>(), ["/data"]);
+}
+
+#[tokio::test]
+async fn a_silent_host_is_noticed_and_its_incident_ends_when_it_is_back() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    cms.store.host_disconnected(web.id, cms.now()).await.unwrap();
+    assert!(cms.store.silent_hosts(cms.now()).await.unwrap().is_empty());
+    cms.clock.advance(HOUR);
+    assert_eq!(cms.store.silent_hosts(cms.now()).await.unwrap(), [web.id]);
+    let detail = Detail::Silence { last_seen_at: Some(NOON) };
+    let silent = NewIncident { kind: Kind::AgentSilent, file: None, host: Some(web.id), detail };
+    cms.store.raise_incident(&silent, cms.now()).await.unwrap();
+    assert_eq!(cms.open_incident(Kind::AgentSilent).await.detail, silent.detail);
+    cms.store.close_incident(Kind::AgentSilent, None, Some(web.id), cms.now()).await.unwrap();
+    assert!(cms.open_incidents().await.is_empty());
+}

@@ -1,0 +1,12 @@
+//! Stories of the CMS's store and allowlist, told on their public interfaces over a database in a temporary folder: what hosts report,
+//! what threat intelligence says, what people decide, and what comes of it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what went wrong by panicking")]
+
+mod decision;
+mod incident;
+mod ingest;
+mod lookup;
+mod marking;
+mod publish;
+mod source;
+mod support;
