@@ -103,7 +103,9 @@ fn drop_in_paths(folder: &Path, entries: fs::ReadDir) -> Result<Vec<PathBuf>, Co
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(|source| ConfigError::Read { path: folder.to_owned(), source })?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        // Hidden files are an editor's, not an administrator's.
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !is_hidden && path.extension().is_some_and(|extension| extension == "toml") {
             paths.push(path);
         }
         if paths.len() > DROP_INS_MAX {

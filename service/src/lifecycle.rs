@@ -57,7 +57,8 @@ impl Lifecycle {
         loop {
             tokio::select! {
                 _ = hangup.recv() => {
-                    self.reload.notify_waiters();
+                    // Kept for whoever asks next: a request must not be lost because nobody was waiting yet.
+                    self.reload.notify_one();
                     continue;
                 }
                 _ = terminate.recv() => {}

@@ -59,8 +59,7 @@ pub enum LogError {
 pub fn init(settings: &Settings) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(&settings.filter).map_err(|source| LogError::Filter { filter: settings.filter.clone(), source })?;
     let registry = tracing_subscriber::registry().with(filter);
-    // systemd sets JOURNAL_STREAM exactly when standard error is the journal.
-    let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
+    let journal = if is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref()) { tracing_journald::layer().ok() } else { None };
     let result = match (journal, settings.format) {
         (Some(journal), _) => registry.with(journal).try_init(),
         (None, Format::Json) => registry.with(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr)).try_init(),
@@ -70,4 +69,33 @@ pub fn init(settings: &Settings) -> Result<(), LogError> {
         }
     };
     result.map_err(LogError::Twice)
+}
+
+/// Whether standard error is the journal: the variable names its device and inode, and children inherit the variable even when
+/// their standard error goes elsewhere.
+fn is_journal(stream: Option<&str>) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
+    stream.is_some_and(|stream| stream == format!("{}:{}", stderr.dev(), stderr.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::{Settings, init, is_journal};
+
+    #[test]
+    fn an_inherited_variable_is_not_the_journal() {
+        assert!(!is_journal(None));
+        assert!(!is_journal(Some("1:2")));
+        let stderr = std::fs::metadata("/proc/self/fd/2").unwrap();
+        assert!(is_journal(Some(&format!("{}:{}", stderr.dev(), stderr.ino()))));
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_told() {
+        let error = init(&Settings { filter: "doorward=loud".into(), ..Settings::default() }).unwrap_err().to_string();
+        assert!(error.contains("doorward=loud"), "{error}");
+    }
 }

@@ -14,9 +14,9 @@ pub fn stopping() {
     send(NotifyState::Stopping);
 }
 
-/// One line that `systemctl status` shows.
+/// One line that `systemctl status` shows. A line break would begin another assignment of the protocol, so none goes through.
 pub fn status(line: &str) {
-    send(NotifyState::Status(line));
+    send(NotifyState::Status(&line.replace(char::is_control, " ")));
 }
 
 /// Progress was made: call this where work gets done, never from a timer of its own.

@@ -3,5 +3,6 @@
 //! Nothing of the product may depend on it: it stands above all other crates.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod site;
 pub mod ti;

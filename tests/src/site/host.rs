@@ -113,8 +113,9 @@ pub struct Unenrolled {
 pub struct Host {
     name: String,
     id: String,
-    folder: TempDir,
+    /// Before the folder, so that a failing test can still show what it logged.
     agent: Option<Program>,
+    folder: TempDir,
 }
 
 impl Host {

@@ -32,7 +32,9 @@ fn only_what_nobody_vouches_for_leaves_the_host() {
     assert_eq!(site.asked(&sha256(&foreign)), 1);
     let changed = site.file(&sha256(&changed)).unwrap();
     assert_eq!(changed["observations"][0]["evidence"]["package"]["fit"], "modified", "{changed}");
-    assert_eq!(site.allowlist().len(), 2);
+    // Executions are watched on the whole machine, so what other programs run may be listed too; scans see only the host's root.
+    let scanned = site.allowlist().into_iter().filter(|row| row["sources"].to_string().contains("scan"));
+    assert_eq!(scanned.count(), 2);
 }
 
 #[test]
