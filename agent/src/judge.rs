@@ -14,6 +14,8 @@ use crate::list::{ClosureClaim, Lists};
 use crate::trust::Trust;
 
 mod closure;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use closure::Closure;
 

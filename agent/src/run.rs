@@ -193,8 +193,7 @@ fn start_uplink(agent: &Arc<Agent>, lifecycle: &Lifecycle) -> UplinkHandle {
 
 /// Listens on the control socket. A host whose socket cannot be made is still watched.
 fn start_control(agent: &Arc<Agent>, uplink: &UplinkHandle, lifecycle: &Lifecycle) -> Option<Server> {
-    let desk =
-        Desk { agent: Arc::clone(agent), uplink: uplink.clone(), runtime: Handle::current(), cancel: lifecycle.cancel() };
+    let desk = Desk { agent: Arc::clone(agent), uplink: uplink.clone(), runtime: Handle::current(), cancel: lifecycle.cancel() };
     let socket = agent.settings.socket();
     Server::start(&socket, Arc::new(desk), agent.health.clone())
         .inspect_err(|error| tracing::error!(socket = %socket.display(), %error, "`status` and `why` cannot ask this daemon"))

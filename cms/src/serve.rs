@@ -1,13 +1,14 @@
 //! `serve`: the server, put together. Reads from top to bottom as what happens between the start and the end of the process.
 //! When one part ends that should not, all end: a server that only looks alive is worse than none.
 
+use std::convert::Infallible;
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_service::{Clock, Exit, Lifecycle, notify};
-use tokio::task::JoinHandle;
+use tokio::task::JoinError;
 
 use crate::allowlist::Allowlist;
 use crate::api::{Api, Intelligence, Socket, SocketError};
@@ -32,7 +33,7 @@ pub enum ServeError {
     #[error(transparent)]
     Keys(#[from] KeysError),
     /// The database.
-    #[error("{0}; if there is none yet, run `doorward-cms init`")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// The `[intel]` table names a file that cannot be used.
     #[error(transparent)]
@@ -87,8 +88,7 @@ pub async fn serve(settings: &Settings) -> Result<(), ServeError> {
 
     let provider = settings.intel.provider(clock.clone())?;
     let name = provider.name().to_owned();
-    let engine =
-        Engine::new(store.clone(), allowlist.clone(), signals.clone(), provider, &settings.intel, clock.clone(), Chance::System);
+    let engine = Engine::new(store.clone(), allowlist.clone(), signals.clone(), provider, &settings.intel, clock.clone(), Chance::System);
     let intelligence = Intelligence { provider: name.clone(), control: engine.control() };
     let hosts = uplink::Server::bind(&settings.uplink, &keys, store.clone(), allowlist.clone(), signals, clock).await?;
     let socket = Socket::bind(&settings.socket())?;
@@ -99,26 +99,23 @@ pub async fn serve(settings: &Settings) -> Result<(), ServeError> {
     let mut engine = lifecycle.spawn(engine.run(cancel.clone()));
     let mut hosts = lifecycle.spawn(hosts.serve(cancel.clone()));
     let mut people = lifecycle.spawn(api.serve(socket, cancel));
-    let watchdog = lifecycle.spawn(keep_alive(store.clone(), lifecycle.cancel()));
+    lifecycle.spawn(keep_alive(store.clone(), lifecycle.cancel()));
     notify::ready();
 
     let ended = tokio::select! {
+        // A part that ends because everything was asked to end did nothing wrong.
+        biased;
         () = lifecycle.stopped() => None,
-        ended = &mut engine => Some(("the look-up engine", told(ended.map(|()| String::new())))),
-        ended = &mut hosts => Some(("the hosts' side", told(ended.map(said)))),
-        ended = &mut people => Some(("the people's side", told(ended.map(said)))),
+        ended = &mut engine => Some(("the look-up engine", told(ended.map(Ok::<_, Infallible>)))),
+        ended = &mut hosts => Some(("the hosts' side", told(ended))),
+        ended = &mut people => Some(("the people's side", told(ended))),
     };
     notify::stopping();
     if let Err(overdue) = lifecycle.shutdown(SHUTDOWN_GRACE).await {
         tracing::warn!(%overdue, "some work was cut short; nothing that was acknowledged is lost");
     }
-    stop(watchdog);
     store.close().await;
-    // A part that ends because everything was just asked to end did nothing wrong.
-    match ended {
-        Some((part, reason)) if !reason.is_empty() => Err(ServeError::Ended { part, reason }),
-        _ => Ok(()),
-    }
+    ended.map_or(Ok(()), |(part, reason)| Err(ServeError::Ended { part, reason }))
 }
 
 /// Tells the service manager that the server is alive for as long as its database answers.
@@ -133,14 +130,11 @@ async fn keep_alive(store: Store, cancel: tokio_util::sync::CancellationToken) {
     }
 }
 
-fn stop(task: JoinHandle<()>) {
-    task.abort();
-}
-
-fn said<E: std::fmt::Display>(result: Result<(), E>) -> String {
-    result.err().map(|error| error.to_string()).unwrap_or_default()
-}
-
-fn told(ended: Result<String, tokio::task::JoinError>) -> String {
-    ended.unwrap_or_else(|error| error.to_string())
+/// What a part that ended by itself had to say.
+fn told<E: std::fmt::Display>(ended: Result<Result<(), E>, JoinError>) -> String {
+    match ended {
+        Ok(Ok(())) => "without a reason".into(),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => panic.to_string(),
+    }
 }

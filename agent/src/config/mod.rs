@@ -194,7 +194,10 @@ mod tests {
 
     #[test]
     fn the_command_line_wins_over_drop_ins_and_those_over_the_file() {
-        let files = [("agent.toml", "state_dir = \"/a\"\nruntime_dir = \"/a\"\nroot = \"/a\"\n"), ("agent.toml.d/10.toml", "runtime_dir = \"/b\"\nroot = \"/b\"\n")];
+        let files = [
+            ("agent.toml", "state_dir = \"/a\"\nruntime_dir = \"/a\"\nroot = \"/a\"\n"),
+            ("agent.toml.d/10.toml", "runtime_dir = \"/b\"\nroot = \"/b\"\n"),
+        ];
         let settings = read(&files, Overrides { root: Some("/c".into()), ..Overrides::default() }).unwrap();
         assert_eq!([settings.state_dir, settings.runtime_dir, settings.root], ["/a", "/b", "/c"].map(PathBuf::from));
     }

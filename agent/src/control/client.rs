@@ -68,7 +68,12 @@ impl ClientError {
 ///
 /// # Errors
 /// [`ClientError`]; a refusal by the daemon is one.
-pub fn ask(socket: &Path, request: &Request, file: Option<BorrowedFd<'_>>, progress: &mut dyn FnMut(ScanCounts)) -> Result<Answer, ClientError> {
+pub fn ask(
+    socket: &Path,
+    request: &Request,
+    file: Option<BorrowedFd<'_>>,
+    progress: &mut dyn FnMut(ScanCounts),
+) -> Result<Answer, ClientError> {
     let no_answer = |reason: String| ClientError::NoAnswer { socket: socket.to_owned(), reason };
     let stream = UnixStream::connect(socket).map_err(|source| ClientError::NoDaemon { socket: socket.to_owned(), source })?;
     // A daemon that refuses before it has read the request closes its end; what it said is there to be read all the same.
@@ -76,7 +81,8 @@ pub fn ask(socket: &Path, request: &Request, file: Option<BorrowedFd<'_>>, progr
     let mut answers = BufReader::new(&stream);
     loop {
         let mut line = Vec::new();
-        let length = (&mut answers).take(ANSWER_BYTES_MAX as u64).read_until(b'\n', &mut line).map_err(|error| no_answer(error.to_string()))?;
+        let length =
+            (&mut answers).take(ANSWER_BYTES_MAX as u64).read_until(b'\n', &mut line).map_err(|error| no_answer(error.to_string()))?;
         if length == 0 {
             return Err(no_answer(sent.err().map_or_else(|| "it closed the connection".to_owned(), |error| error.to_string())));
         }

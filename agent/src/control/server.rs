@@ -73,7 +73,10 @@ impl Server {
         listener.set_nonblocking(true)?;
         let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let desk = Arc::new(Desk { daemon, health, places: Places::default() });
-        let listening = { let stop = Arc::clone(&stop); move || listen(&listener, &stop, &desk) };
+        let listening = {
+            let stop = Arc::clone(&stop);
+            move || listen(&listener, &stop, &desk)
+        };
         let thread = thread::Builder::new().name("control".into()).spawn(listening)?;
         Ok(Self { path: path.to_owned(), stop, thread: Some(thread) })
     }

@@ -119,8 +119,12 @@ impl Status {
     fn fmt_coverage(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let covered = self.coverage.covered.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         line(f, "watched", if covered.is_empty() { "nothing" } else { &covered })?;
+        let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for entry in &self.coverage.uncovered {
-            line(f, "not watched", &format!("{} ({}): {}", entry.mount_point, entry.filesystem, entry.reason))?;
+            by_reason.entry(&entry.reason).or_default().push(format!("{} ({})", entry.mount_point, entry.filesystem));
+        }
+        for (reason, filesystems) in by_reason {
+            line(f, "not watched", &format!("{}: {reason}", filesystems.join(", ")))?;
         }
         if self.coverage.user_namespaces {
             line(f, "not watched", "filesystems mounted inside user namespaces, which anybody here may make")?;

@@ -7,8 +7,8 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use doorward_policy::{
-    Evidence, Explanation, FileKind, Judgement, Mode, PathBytes, Response, Sha256, Standing, Step, Verdict as Judged, explain, respond, status,
-    threat_score,
+    Evidence, Explanation, FileKind, Judgement, Mode, PathBytes, Response, Sha256, Standing, Step, Verdict as Judged, explain, respond,
+    status, threat_score,
 };
 use doorward_proto::uplink::{HostSettings, Verdict};
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
@@ -119,7 +119,8 @@ impl Asked<'_> {
         let Explanation { judgement, steps, would_change } = explain(&rules, &subject);
         let maintenance = settings.maintenance_until.is_some_and(|until| self.now < until);
         let answer = &subject.facts.answer;
-        let threat_name = answer.reputation().filter(|reputation| reputation.is_threat()).and_then(|reputation| reputation.threat_name.clone());
+        let threat_name =
+            answer.reputation().filter(|reputation| reputation.is_threat()).and_then(|reputation| reputation.threat_name.clone());
         Ok(Why {
             sentence: sentence(judgement, steps.last(), &location),
             path: shown,
@@ -252,3 +253,6 @@ fn standing_line(standing: &Standing, score: Option<u8>, name: Option<&str>) -> 
 fn word(value: &impl Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,9 @@ use super::mount::{self, Mount, Mounts, Watching};
 use crate::health::{FailureReason, Health};
 use crate::system::group::{Group, GroupError};
 
+/// Why a filesystem that is mounted under another one is not watched.
+const HIDDEN: &str = "another mount hides it, so no path leads to it from here";
+
 /// Puts marks on filesystems and keeps account of it.
 pub(super) struct Marks {
     group: Arc<Group>,
@@ -36,7 +39,9 @@ impl Marks {
             match mounts[0].watching() {
                 Watching::Needless => {}
                 Watching::Watched => self.mark(&mounts, &mut coverage),
-                Watching::Impossible(reason) => coverage.uncovered.push(uncovered(mounts[0], format!("{reason}, and it could stop all watching"))),
+                Watching::Impossible(reason) => {
+                    coverage.uncovered.push(uncovered(mounts[0], format!("{reason}, and it could stop all watching")))
+                }
             }
         }
         coverage.covered.truncate(COVERAGE_FILESYSTEMS_MAX);
@@ -46,30 +51,35 @@ impl Marks {
 
     /// Marks one filesystem through the first of its mounts that can be reached.
     fn mark(&self, mounts: &[&Mount], coverage: &mut Coverage) {
-        let mut last = None;
+        let mut refusal = None;
         for mount in mounts {
             match self.mark_through(mount) {
-                Ok(()) => {
+                Ok(true) => {
                     coverage.covered.push(mount.point.clone());
                     return;
                 }
-                Err(error) => last = Some(error),
+                Ok(false) => {}
+                Err(error) => refusal = Some(error),
             }
         }
-        self.health.note(FailureReason::MarkFailed);
-        let reason = last.map_or_else(|| "no mount of it can be reached".into(), |error| error.to_string());
-        coverage.uncovered.push(uncovered(mounts[0], reason));
+        let reason = refusal.map(|error| {
+            self.health.note(FailureReason::MarkFailed);
+            error.to_string()
+        });
+        coverage.uncovered.push(uncovered(mounts[0], reason.unwrap_or_else(|| HIDDEN.to_owned())));
     }
 
-    /// SECURITY: something mounted over the point since the table was read (FUSE, by its owner) must not get the mark, so the
-    /// folder is opened first and its mount compared.
-    fn mark_through(&self, mount: &Mount) -> Result<(), GroupError> {
+    /// False when another mount hides this one.
+    ///
+    /// SECURITY: what was mounted over the point (FUSE, by the folder's owner) must not get the mark, so the folder is opened first
+    /// and its mount compared.
+    fn mark_through(&self, mount: &Mount) -> Result<bool, GroupError> {
         let point = Path::new(OsStr::from_bytes(mount.point.as_bytes()));
         let folder = open(point, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()).map_err(GroupError::Mark)?;
         if mount::id_of(&folder) != Some(mount.id) {
-            return Err(GroupError::Mark(nix::errno::Errno::ESTALE));
+            return Ok(false);
         }
-        self.group.watch_filesystem_of(folder.as_fd())
+        self.group.watch_filesystem_of(folder.as_fd()).map(|()| true)
     }
 }
 
@@ -117,7 +127,7 @@ mod tests {
 
     #[test]
     fn an_unwatched_host_names_every_filesystem_once_with_the_reason() {
-        let mounts = Mounts::read(Path::new("/proc/self/mountinfo")).unwrap();
+        let mounts = Mounts::read(Path::new(mount::MOUNTINFO)).unwrap();
         let coverage = nothing_covered(&mounts, "not running as root");
         assert!(coverage.covered.is_empty());
         assert!(coverage.uncovered.iter().any(|entry| entry.mount_point.as_bytes() == b"/"));

@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn our_own_executable_is_found_and_read() {
-        let mounts = Mounts::read(Path::new("/proc/self/mountinfo")).unwrap();
+        let mounts = Mounts::read(Path::new(mount::MOUNTINFO)).unwrap();
         let pid = i32::try_from(std::process::id()).unwrap();
         assert!(running().contains(&pid));
         let found = find(pid, &mounts).unwrap();

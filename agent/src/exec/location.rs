@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn mounts() -> Mounts {
-        Mounts::read(Path::new("/proc/self/mountinfo")).unwrap()
+        Mounts::read(Path::new(mount::MOUNTINFO)).unwrap()
     }
 
     fn folder() -> (tempfile::TempDir, std::path::PathBuf) {

@@ -10,8 +10,9 @@ use std::path::Path;
 
 use doorward_policy::PathBytes;
 
-/// The table of this process; readable, and pollable for changes.
-pub const MOUNTINFO: &str = "/proc/self/mountinfo";
+/// The table of whoever reads it; pollable for changes. The calling thread's own, not its process's: the two differ when a thread
+/// has left the process's mount namespace.
+pub const MOUNTINFO: &str = "/proc/thread-self/mountinfo";
 /// Bytes of a mount table read at most; some 400,000 mounts fit the kernel's own limit of 100,000 with room to spare.
 const MOUNTINFO_BYTES_MAX: u64 = 64 << 20;
 
@@ -46,8 +47,30 @@ pub enum Watching {
 
 /// Kernel filesystems whose files are not programs.
 const NEEDLESS: [&str; 24] = [
-    "autofs", "binder", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "efivarfs", "fusectl", "hugetlbfs", "mqueue",
-    "nfsd", "nsfs", "pipefs", "proc", "pstore", "resctrl", "rpc_pipefs", "securityfs", "selinuxfs", "sysfs", "tracefs",
+    "autofs",
+    "binder",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "efivarfs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nfsd",
+    "nsfs",
+    "pipefs",
+    "proc",
+    "pstore",
+    "resctrl",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "sysfs",
+    "tracefs",
 ];
 
 /// Filesystems another machine or program answers for. The kernel opens the file inside the reader's own `read`, so one server
@@ -222,14 +245,15 @@ broken line
     #[test]
     fn an_open_file_tells_its_mount() {
         let file = File::open("/proc/self/status").unwrap();
-        let mounts = Mounts::read(Path::new("/proc/self/mountinfo")).unwrap();
+        let mounts = Mounts::read(Path::new(MOUNTINFO)).unwrap();
         assert_eq!(mounts.by_id(id_of(&file).unwrap()).unwrap().filesystem, "proc");
     }
 
     #[test]
     fn what_others_answer_for_is_never_watched() {
         let watching = |filesystem: &str| {
-            Mount { id: 1, device: (0, 1), point: PathBytes::default(), filesystem: filesystem.into(), root: PathBytes::default() }.watching()
+            Mount { id: 1, device: (0, 1), point: PathBytes::default(), filesystem: filesystem.into(), root: PathBytes::default() }
+                .watching()
         };
         for remote in ["fuse", "fuse.sshfs", "fuseblk", "nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs"] {
             assert!(matches!(watching(remote), Watching::Impossible(_)), "{remote}");

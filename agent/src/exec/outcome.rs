@@ -97,8 +97,7 @@ pub(super) mod tests {
 
     /// An execution by the process with this number.
     pub(in crate::exec) fn execution(pid: u32) -> Execution {
-        let process =
-            Process { pid, start_ticks: 1, uid: 0, parent_pid: 1, parent_path: None, parent_sha256: None, container: None };
+        let process = Process { pid, start_ticks: 1, uid: 0, parent_pid: 1, parent_path: None, parent_sha256: None, container: None };
         Execution { location: Location::Proven(PathBytes::new(*b"/opt/tool")), process, observed_at: 1, user_writable_folder: false }
     }
 }

@@ -22,6 +22,8 @@ const RENEWAL_MS: u16 = 60_000;
 
 /// What the thread works with.
 pub(super) struct Remarker {
+    /// Opened before the first renewal, so that no change between that and the first wait goes unnoticed.
+    pub(super) table: File,
     pub(super) marks: Marks,
     pub(super) mounts: Arc<ArcSwap<Mounts>>,
     pub(super) coverage: watch::Sender<Coverage>,
@@ -50,9 +52,8 @@ impl Remarker {
 
     /// Renews on every change until asked to stop.
     pub(super) fn run(&self) -> io::Result<()> {
-        let table = File::open(MOUNTINFO)?;
         loop {
-            let mut waits = [PollFd::new(table.as_fd(), PollFlags::POLLPRI), PollFd::new(self.stop.as_fd(), PollFlags::POLLIN)];
+            let mut waits = [PollFd::new(self.table.as_fd(), PollFlags::POLLPRI), PollFd::new(self.stop.as_fd(), PollFlags::POLLIN)];
             match poll(&mut waits, PollTimeout::from(RENEWAL_MS)) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::Ordering;
 
 use doorward_policy::Sha256;
 use doorward_proto::limit::TURNED_PROCESSES_MAX;
@@ -13,12 +14,12 @@ use super::history::History;
 use super::mount::Mounts;
 use super::queue::Queue;
 use super::reader::Sighting;
-use super::{executable, process};
+use super::{Counters, executable, process};
 use crate::identify::{Identifier, Inode};
 use crate::system;
 
 /// Puts one sighting of every executable that runs now on the queue, waiting for room; ends early when the queue is closed.
-pub(super) fn catch_up(queue: &Queue<Sighting>, mounts: &Mounts, clock: &Clock, own_pid: i32) {
+pub(super) fn catch_up(queue: &Queue<Sighting>, counters: &Counters, mounts: &Mounts, clock: &Clock, own_pid: i32) {
     let mut seen = HashSet::new();
     for pid in executable::running().into_iter().filter(|pid| *pid != own_pid) {
         let process = system::process::open(pid);
@@ -28,6 +29,7 @@ pub(super) fn catch_up(queue: &Queue<Sighting>, mounts: &Mounts, clock: &Clock, 
         if queue.put(Sighting { file, pid, process, observed_at: clock.now_micros() }).is_err() {
             return;
         }
+        counters.seen.fetch_add(1, Ordering::Relaxed);
     }
 }
 

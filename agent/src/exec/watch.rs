@@ -1,5 +1,6 @@
 //! Starts and stops the threads that watch executions, and says when they ended by themselves.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -16,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use super::cold::Cold;
 use super::coverage::Marks;
 use super::history::History;
-use super::mount::Mounts;
+use super::mount::{MOUNTINFO, Mounts};
 use super::outcome::{Outcomes, SettledByPackage};
 use super::queue::Queue;
 use super::reader::Reader;
@@ -46,7 +47,7 @@ const STOP_DEADLINE_MS: u64 = 3_000;
 /// Executions since the daemon started.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Events taken from the kernel.
+    /// Events taken from the kernel, and programs found running at the start.
     pub seen: AtomicU64,
     /// Of those, judged.
     pub judged: AtomicU64,
@@ -121,13 +122,14 @@ impl Watch {
         let mounts = Arc::new(ArcSwap::from_pointee(Mounts::default()));
         let (coverage_sender, coverage) = watch::channel(Coverage::default());
         let remarker = Remarker {
+            table: File::open(MOUNTINFO).map_err(refused)?,
             marks: Marks::new(Arc::clone(&group), setup.health.clone()),
             mounts: Arc::clone(&mounts),
             coverage: coverage_sender,
             identifier: Arc::clone(&setup.identifier),
             stop: Arc::clone(&stop),
         };
-        remarker.renew().map_err(no_thread)?;
+        remarker.renew().map_err(refused)?;
         let bench = Arc::new(Bench {
             queue: Arc::clone(&queue),
             cold: Cold::new(usize::try_from((budget / 2).min(QUEUE_EVENTS_MAX)).unwrap_or(16)),
@@ -149,8 +151,8 @@ impl Watch {
         let (recording, recorded) = sync_channel(0);
         let watch = Self { stop, is_stopping, bench, reports, coverage, mounts, failed: Arc::clone(&failed), judged, recorded };
         let threads = Threads { over: recording, failed, health: setup.health.clone() };
-        watch.start_recorder(&threads, &setup).map_err(no_thread)?;
-        watch.start_judging(&Threads { over: judging, ..threads }, group, remarker, &setup).map_err(no_thread)?;
+        watch.start_recorder(&threads, &setup).map_err(refused)?;
+        watch.start_judging(&Threads { over: judging, ..threads }, group, remarker, &setup).map_err(refused)?;
         Ok(watch)
     }
 
@@ -169,13 +171,23 @@ impl Watch {
         threads.start("exec-reader", move || reader.run().map_err(|error| error.to_string()))?;
         threads.start("exec-mounts", move || remarker.run().map_err(|error| error.to_string()))?;
         let (bench, pulse) = (Arc::clone(&self.bench), setup.vital.add("witness", VITAL_LIMIT_MS));
-        threads.start("exec-witness", move || { bench.witness(&pulse); Ok(()) })?;
+        threads.start("exec-witness", move || {
+            bench.witness(&pulse);
+            Ok(())
+        })?;
         for _ in 0..WORKERS {
             let (bench, pulse) = (Arc::clone(&self.bench), setup.slow.add("worker", SLOW_LIMIT_MS));
-            threads.start("exec-worker", move || { bench.work(&pulse); Ok(()) })?;
+            threads.start("exec-worker", move || {
+                bench.work(&pulse);
+                Ok(())
+            })?;
         }
-        let (bench, mounts, clock) = (Arc::clone(&self.bench), self.mounts.load_full(), setup.clock.clone());
-        threads.start("exec-catch-up", move || { catch_up(&bench.queue, &mounts, &clock, own_pid); Ok(()) })
+        let (bench, counters) = (Arc::clone(&self.bench), Arc::clone(&setup.counters));
+        let (mounts, clock) = (self.mounts.load_full(), setup.clock.clone());
+        threads.start("exec-catch-up", move || {
+            catch_up(&bench.queue, &counters, &mounts, &clock, own_pid);
+            Ok(())
+        })
     }
 
     fn start_recorder(&self, threads: &Threads, setup: &Setup) -> std::io::Result<()> {
@@ -186,7 +198,10 @@ impl Watch {
             is_stopping: Arc::clone(&self.is_stopping),
         };
         let pulse = setup.slow.add("recorder", SLOW_LIMIT_MS);
-        threads.start("exec-record", move || { recorder.run(&pulse); Ok(()) })
+        threads.start("exec-record", move || {
+            recorder.run(&pulse);
+            Ok(())
+        })
     }
 
     /// What is covered, and every change of it.
@@ -240,8 +255,8 @@ impl Drop for Watch {
     }
 }
 
-/// The kernel would not give another thread.
-fn no_thread(error: std::io::Error) -> GroupError {
+/// The kernel would not give a thread or a descriptor.
+fn refused(error: std::io::Error) -> GroupError {
     GroupError::Init(error.raw_os_error().map_or(nix::errno::Errno::EAGAIN, nix::errno::Errno::from_raw))
 }
 

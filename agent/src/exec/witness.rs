@@ -125,4 +125,3 @@ impl Bench {
         self.health.note_many(failure, executions);
     }
 }
-

@@ -50,11 +50,14 @@ impl Pulses {
     #[must_use]
     pub fn overdue(&self, now_ms: i64) -> Option<&'static str> {
         let pulses = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        pulses.iter().map(|pulse| &pulse.0).find(|beat| {
-            let last_ms = beat.last_ms.load(Ordering::Relaxed);
-            last_ms != IDLE && now_ms.saturating_sub(last_ms) > beat.limit_ms
-        })
-        .map(|beat| beat.name)
+        pulses
+            .iter()
+            .map(|pulse| &pulse.0)
+            .find(|beat| {
+                let last_ms = beat.last_ms.load(Ordering::Relaxed);
+                last_ms != IDLE && now_ms.saturating_sub(last_ms) > beat.limit_ms
+            })
+            .map(|beat| beat.name)
     }
 }
 

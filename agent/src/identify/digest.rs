@@ -104,14 +104,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`SkipReason::ChangedWhileRead`] when it does not end at `size`, [`SkipReason::Stopped`], or the file's own reason.
-    pub fn digest(
-        &mut self,
-        file: &File,
-        size: u64,
-        blocks: u64,
-        want_md5: bool,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<Digests, SkipReason> {
+    pub fn digest(&mut self, file: &File, size: u64, blocks: u64, want_md5: bool, stop: &dyn Fn() -> bool) -> Result<Digests, SkipReason> {
         let mut digesting = Digesting::new(want_md5);
         if size > BUFFER_BYTES as u64 {
             // Read once and not again: it shall not push out what the host works with. Dropping its pages afterwards would

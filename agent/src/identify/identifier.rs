@@ -54,6 +54,12 @@ impl Inode {
         let (identity, attributes) = (Identity::of(filesystem, stat), Attributes::of(stat));
         Ok(Self { identity, attributes, blocks: stat.st_blocks.cast_unsigned() })
     }
+
+    /// One that is on no disk.
+    #[cfg(test)]
+    pub(crate) const fn plain(identity: Identity, attributes: Attributes) -> Self {
+        Self { identity, attributes, blocks: u64::MAX }
+    }
 }
 
 /// What one look at a file's content gave.
@@ -149,5 +155,135 @@ impl Identifier {
     fn inode(&self, file: &File) -> Result<Inode, SkipReason> {
         let stat = fstat(file)?;
         Inode::of(self.filesystems.id(stat.st_dev, file)?, &stat)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::io::{Seek, SeekFrom, Write};
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileExt;
+    use std::path::Path;
+
+    use doorward_policy::{FileKind, Sha256};
+    use sha2::Digest as _;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::identify::open_at;
+
+    const SCRIPT: &[u8] = b"#!/bin/sh\nexit 0\n";
+
+    /// Some day after every file of a test was made.
+    const LATER_MICROS: i64 = 4_000_000_000_000_000;
+
+    fn identifier(limits: Limits) -> Identifier {
+        let store = IdentityStore::in_memory(|key| key.fill(1));
+        Identifier::new(Arc::new(store), Clock::standing(LATER_MICROS), limits)
+    }
+
+    fn open(folder: &Path, name: &str) -> Result<File, SkipReason> {
+        open_at(File::open(folder).unwrap().as_fd(), &std::ffi::CString::new(name).unwrap())
+    }
+
+    fn identify(identifier: &Identifier, file: &File) -> Result<Option<Identified>, SkipReason> {
+        identifier.file(file, b"name", false, &|| false)
+    }
+
+    #[test]
+    fn a_script_is_named_by_its_content_and_remembered() {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("run"), SCRIPT).unwrap();
+        let identifier = identifier(Limits::default());
+        let mut file = open(folder.path(), "run").unwrap();
+        file.seek(SeekFrom::Start(3)).unwrap();
+        let identified = identify(&identifier, &file).unwrap().unwrap();
+        assert_eq!(identified.kind, FileKind::Script);
+        assert_eq!(identified.digests.sha256, Sha256::new(sha2::Sha256::digest(SCRIPT).into()));
+        assert_eq!(file.stream_position().unwrap(), 3, "the position belongs to whoever opened it");
+        assert_eq!(identifier.store().gauges().candidates, 1);
+        assert_eq!(identify(&identifier, &file).unwrap(), Some(identified));
+    }
+
+    #[test]
+    fn text_and_emptiness_are_no_candidates() {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("text"), "hello").unwrap();
+        fs::write(folder.path().join("empty"), "").unwrap();
+        for name in ["text", "empty"] {
+            assert_eq!(identify(&identifier(Limits::default()), &open(folder.path(), name).unwrap()), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_file_that_changed_a_moment_ago_is_named_but_not_remembered() {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("run"), SCRIPT).unwrap();
+        let file = open(folder.path(), "run").unwrap();
+        let changed_at = Attributes::of(&fstat(&file).unwrap()).changed_at;
+        let store = Arc::new(IdentityStore::in_memory(|key| key.fill(1)));
+        let identifier = Identifier::new(store, Clock::standing(changed_at + 19_000), Limits::default());
+        assert!(identify(&identifier, &file).unwrap().is_some());
+        assert_eq!(identifier.store().gauges().candidates, 0);
+    }
+
+    #[test]
+    fn a_file_that_somebody_may_be_writing_is_named_but_not_remembered() {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("run"), SCRIPT).unwrap();
+        let identifier = identifier(Limits::default());
+        let writer = OpenOptions::new().write(true).open(folder.path().join("run")).unwrap();
+        let file = open(folder.path(), "run").unwrap();
+        assert!(identify(&identifier, &file).unwrap().is_some());
+        assert_eq!(identifier.store().gauges().candidates, 0);
+        drop(writer);
+        assert!(identify(&identifier, &file).unwrap().is_some());
+        assert_eq!(identifier.store().gauges().candidates, 1);
+    }
+
+    #[test]
+    fn a_file_that_changes_during_every_read_is_skipped_after_a_bounded_number_of_them() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("run");
+        fs::write(&path, SCRIPT).unwrap();
+        let writer = OpenOptions::new().write(true).open(&path).unwrap();
+        let reads = std::cell::Cell::new(0);
+        // Asked while reading, so this is a change in the middle of each read.
+        let change = || {
+            reads.set(reads.get() + 1);
+            writer.write_at(format!("{}", reads.get()).as_bytes(), SCRIPT.len() as u64 + reads.get()).unwrap();
+            false
+        };
+        let outcome = identifier(Limits::default()).file(&open(folder.path(), "run").unwrap(), b"run", false, &change);
+        assert_eq!(outcome, Err(SkipReason::ChangedWhileRead));
+        assert_eq!(reads.get(), u64::from(READ_ATTEMPTS_MAX));
+    }
+
+    #[test]
+    fn a_padded_program_is_too_large_and_never_named() {
+        let folder = TempDir::new().unwrap();
+        let mut file = fs::File::create(folder.path().join("huge")).unwrap();
+        file.write_all(SCRIPT).unwrap();
+        file.set_len(5 << 30).unwrap();
+        drop(file);
+        let identifier = identifier(Limits { digest_bytes_max: (5 << 30) - 1 });
+        assert_eq!(identify(&identifier, &open(folder.path(), "huge").unwrap()), Err(SkipReason::TooLarge));
+        assert_eq!(identifier.store().gauges().candidates, 0);
+    }
+
+    #[test]
+    fn links_fifos_sockets_and_folders_are_refused_without_waiting() {
+        let folder = TempDir::new().unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
+        nix::unistd::mkfifo(&folder.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        let identifier = identifier(Limits::default());
+        for name in ["link", "fifo", "socket", "folder"] {
+            let outcome = open(folder.path(), name).and_then(|file| identify(&identifier, &file));
+            assert_eq!(outcome, Err(SkipReason::NotRegular), "{name}");
+        }
+        assert!(matches!(open(folder.path(), "missing"), Err(SkipReason::Vanished)));
     }
 }

@@ -270,7 +270,7 @@ impl Pending {
         tokio::time::timeout(Duration::from_millis(limit::REQUEST_DEADLINE_MS), asked).await.map_err(|_| PendingError::Timeout)?
     }
 
-    /// Without a deadline of its own: the thread answers every request it took, and it ends when sled hangs no more than sled does.
+    /// Without a deadline: the thread answers whatever it takes, and a thread that waits here is watched by its own pulse.
     fn ask_blocking<T>(&self, request: impl FnOnce(oneshot::Sender<Result<T, PendingError>>) -> Request) -> Result<T, PendingError> {
         let (reply, answer) = oneshot::channel();
         self.requests.blocking_send(request(reply)).map_err(|_| PendingError::Closed)?;

@@ -304,3 +304,39 @@ fn keep(agent: &Agent, cancel: &Cancel, batch: Vec<ReportBody>) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(number: u8) -> Asked {
+        let scan = ScanId::from_slice(&[number; 16]).unwrap();
+        let roots = vec![PathBytes::new(*b"/opt/\xff\n")];
+        Asked { command: Uuid::from_bytes([number; 16]), scan, reference: true, roots }
+    }
+
+    #[test]
+    fn a_scan_cut_short_is_known_after_a_restart_until_it_is_struck_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("scan.json");
+        Scans::new(path.clone()).write_down(&asked(1)).unwrap();
+        let scans = Scans::new(path.clone());
+        assert_eq!(scans.unfinished(), Some(asked(1)));
+        scans.strike_out();
+        scans.strike_out();
+        assert_eq!(scans.unfinished(), None);
+        std::fs::write(path, b"{\"command\":").unwrap();
+        assert_eq!(scans.unfinished(), None, "half a note is none");
+    }
+
+    #[test]
+    fn only_one_scan_is_under_way() {
+        let scans = Scans::new(PathBuf::from("/nonexistent"));
+        let place = scans.begin(Some(asked(1).scan)).unwrap();
+        assert!(scans.begin(None).is_none());
+        assert_eq!(scans.current().unwrap().scan, Some(asked(1).scan));
+        drop(place);
+        assert!(scans.current().is_none());
+        assert!(scans.begin(None).is_some());
+    }
+}

@@ -48,8 +48,12 @@ pub(super) async fn keep_watching(agent: Arc<Agent>, cancel: CancellationToken) 
                 End::Failed => {}
             },
             Err(error) => {
-                tracing::error!(%error, "executions on this host are not watched");
-                uncovered(&agent, &format!("executions cannot be watched: {error}")).await;
+                if uncovered(&agent, &error.to_string()).await {
+                    tracing::error!(%error, "executions on this host are not watched; reports, `scan` and `why` work all the same");
+                }
+                if error.is_lasting() {
+                    pause = RETRY_PAUSE_MAX;
+                }
             }
         }
         tokio::select! {
@@ -113,15 +117,19 @@ fn log_coverage(coverage: &Coverage) {
     tracing::info!(watched = coverage.covered.len(), not_watched = %uncovered, "watching executions in detect mode");
 }
 
-async fn uncovered(agent: &Agent, reason: &str) {
+/// Shows and reports that nothing is watched; true when that is news.
+async fn uncovered(agent: &Agent, reason: &str) -> bool {
     match Mounts::read(Path::new(MOUNTINFO)) {
         Ok(mounts) => report(agent, nothing_covered(&mounts, reason)).await,
-        Err(error) => tracing::error!(%error, "cannot read the mount table"),
+        Err(error) => {
+            tracing::error!(%error, "cannot read the mount table");
+            true
+        }
     }
 }
 
-/// Shows a coverage, and reports it when it is another than before.
-async fn report(agent: &Agent, coverage: Coverage) {
+/// Shows a coverage, and reports it when it is another than before; true when it is.
+async fn report(agent: &Agent, coverage: Coverage) -> bool {
     let is_news = agent.coverage.send_if_modified(|last| {
         let is_news = *last != coverage;
         last.clone_from(&coverage);
@@ -131,4 +139,5 @@ async fn report(agent: &Agent, coverage: Coverage) {
         agent.health.note_code(error.reason());
         tracing::error!(%error, "a change of coverage could not be reported");
     }
+    is_news
 }

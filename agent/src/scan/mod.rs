@@ -8,7 +8,7 @@
 
 mod inventory;
 mod judge;
-mod mount;
+mod locality;
 mod plan;
 mod progress;
 mod queue;
@@ -21,7 +21,6 @@ mod worker;
 
 pub use inventory::PackageCount;
 pub use judge::{ByPackage, Judge, Settled};
-pub use mount::{Locality, Mount, MountTable};
 pub use plan::{Options, Uncovered};
 pub use progress::{Cancel, Progress, Reading};
 pub use run::{Finding, Scan, ScanError, Sink};

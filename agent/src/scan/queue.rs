@@ -3,8 +3,9 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Folders waiting at most. A folder that finds no room is walked at once by whoever found it.
-pub(super) const FOLDERS_WAITING_MAX: usize = 16_384;
+/// Folders waiting at most (few in tests, which fill the queue). A folder that finds no room is walked at once by whoever
+/// found it.
+pub(super) const FOLDERS_WAITING_MAX: usize = if cfg!(test) { 64 } else { 16_384 };
 
 /// A folder to walk.
 #[derive(Debug)]

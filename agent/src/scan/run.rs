@@ -1,18 +1,18 @@
 //! A scan from its options to its summary.
 
-use std::num::NonZero;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{io, thread};
 
 use doorward_policy::{Evidence, PathBytes};
 use nix::sys::statvfs::fstatvfs;
 
-use super::mount::MountTable;
 use super::plan::Plan;
 use super::queue::{Folder, Queue};
 use super::worker::{Part, Worker};
 use super::{Cancel, Judge, Options, Progress, Summary};
+use crate::exec::mount::{MOUNTINFO, Mounts};
 use crate::identify::store::Pass;
 use crate::identify::{Identified, Identifier, SkipReason};
 use crate::trust::PackageTrust;
@@ -50,7 +50,7 @@ pub enum ScanError {
     #[error("cannot scan below {}: {source}", root.display())]
     Root {
         /// As in the options.
-        root: std::path::PathBuf,
+        root: PathBuf,
         /// Why not.
         source: io::Error,
     },
@@ -102,9 +102,9 @@ impl Scan<'_> {
     /// # Errors
     /// [`ScanError`]; being stopped is none, see [`Summary::stopped`].
     pub fn run(&self) -> Result<Summary, ScanError> {
-        let table = MountTable::read().map_err(ScanError::Mounts)?;
+        let mounts = Mounts::read(Path::new(MOUNTINFO)).map_err(ScanError::Mounts)?;
         let root = &self.options.root;
-        let plan = Plan::make(&self.options, &table).map_err(|source| ScanError::Root { root: root.clone(), source })?;
+        let plan = Plan::make(&self.options, &mounts).map_err(|source| ScanError::Root { root: root.clone(), source })?;
         self.identifier.filesystems().forget();
         let store = self.identifier.store();
         self.progress.expect(store.files_expected().unwrap_or_else(|| used_inodes(&plan)));
@@ -113,7 +113,7 @@ impl Scan<'_> {
             // No plan has more starts than the queue has room.
             let _ = running.queue.push(Folder { start, path: Box::default(), below_user_writable: false });
         }
-        let whole = run_threads(&running, threads(&self.options))?;
+        let whole = run_threads(&running, self.options.threads_used())?;
         let stopped = running.is_stopped();
         let is_everything = !stopped && self.options.paths.is_empty() && !self.options.one_filesystem;
         let pass = is_everything.then_some((&running.pass, whole.total.files));
@@ -163,15 +163,9 @@ fn run_threads(running: &Running<'_>, threads: usize) -> Result<Part, ScanError>
     })
 }
 
-fn threads(options: &Options) -> usize {
-    match options.threads {
-        0 => thread::available_parallelism().map_or(1, NonZero::get),
-        threads => threads,
-    }
-}
-
 /// A guess at the number of files, from what the file systems count; too high by folders and links.
 fn used_inodes(plan: &Plan) -> u64 {
-    let used = plan.starts.iter().filter_map(|start| fstatvfs(&start.folder).ok()).map(|stat| stat.files().saturating_sub(stat.files_free()));
+    let used =
+        plan.starts.iter().filter_map(|start| fstatvfs(&start.folder).ok()).map(|stat| stat.files().saturating_sub(stat.files_free()));
     used.sum()
 }

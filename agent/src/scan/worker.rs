@@ -58,8 +58,8 @@ struct Place<'a> {
     /// What its files' absolute paths begin with.
     prefix: Vec<u8>,
     listing: Listing,
-    /// Something in it is excluded by name.
-    has_excluded: bool,
+    /// The plan names something in it.
+    is_planned: bool,
 }
 
 impl Place<'_> {
@@ -110,9 +110,10 @@ impl<'a> Worker<'a> {
             Err(reason) => return self.skip(&PathBytes::new(prefix), reason),
         };
         listing.user_writable |= folder.below_user_writable;
-        let has_excluded = self.running.plan.excluded.iter().any(|path| parent(path) == prefix);
+        let plan = &self.running.plan;
+        let is_planned = plan.excluded.iter().chain(&plan.walked_elsewhere).any(|path| parent(path) == prefix);
         prefix.push(b'/');
-        let mut place = Place { start: folder.start, path: &folder.path, prefix, listing, has_excluded };
+        let mut place = Place { start: folder.start, path: &folder.path, prefix, listing, is_planned };
         if let Some(name) = start.only.as_ref().filter(|_| folder.path.is_empty()) {
             return self.meet(&place, name, None, depth);
         }
@@ -140,8 +141,14 @@ impl<'a> Worker<'a> {
     }
 
     fn look(&mut self, place: &Place<'_>, name: &CStr, kind: Option<Type>, depth: usize) -> Result<(), SkipReason> {
-        if place.has_excluded && self.running.plan.excluded.binary_search(&place.path_of(name)).is_ok() {
-            return Err(SkipReason::Excluded);
+        if place.is_planned {
+            let path = place.path_of(name);
+            if self.running.plan.excluded.binary_search(&path).is_ok() {
+                return Err(SkipReason::Excluded);
+            }
+            if self.running.plan.walked_elsewhere.binary_search(&path).is_ok() {
+                return Ok(());
+            }
         }
         if place.prefix.len() + name.count_bytes() > PATH_BYTES_MAX {
             return Err(SkipReason::PathTooLong);
@@ -193,7 +200,7 @@ impl<'a> Worker<'a> {
         let candidate = match running.pass.look_up(&inode, claim, want_md5) {
             Known::Other => None,
             Known::Candidate(known) => Some(known),
-            Known::Nothing => match (stat.st_nlink > 1).then(|| running.pass.look_up_recent(&inode, want_md5())).flatten() {
+            Known::Nothing => match (stat.st_nlink > 1).then(|| running.pass.look_up_recent(&self.memo, &inode, want_md5())).flatten() {
                 Some(known) => Some(known),
                 None => self.examine(place, name, claim, want_md5)?,
             },

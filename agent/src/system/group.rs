@@ -23,7 +23,7 @@ const INFO_HEADER_BYTES: usize = 4;
 #[derive(Debug, thiserror::Error)]
 pub enum GroupError {
     /// The kernel refused the group: no CAP_SYS_ADMIN, no fanotify in the kernel, or too many groups.
-    #[error("the kernel refused a fanotify group: {0}; watching needs root (CAP_SYS_ADMIN) and CONFIG_FANOTIFY")]
+    #[error("watching executions needs root (CAP_SYS_ADMIN) and fanotify in the kernel: {0}")]
     Init(#[source] Errno),
     /// One filesystem could not be marked; the others are unaffected.
     #[error("cannot watch this filesystem: {0}")]
@@ -40,6 +40,14 @@ pub enum GroupError {
     /// The kernel speaks another version of the event layout, or sent something that is not an event.
     #[error("the kernel sent an event this program cannot read ({0})")]
     Malformed(&'static str),
+}
+
+impl GroupError {
+    /// Whether trying again soon is pointless: rights and kernels do not change by themselves.
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        matches!(self, Self::Init(Errno::EPERM | Errno::ENOSYS | Errno::EINVAL))
+    }
 }
 
 /// One event. Owns its descriptors, so dropping it at any point leaks nothing.

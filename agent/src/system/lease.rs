@@ -26,9 +26,9 @@ pub fn has_no_writer(file: impl AsFd) -> io::Result<bool> {
         Errno::result(unsafe { libc::fcntl(file.as_fd().as_raw_fd(), command, argument) })
     };
     lease(F_SETSIG, BREAK_SIGNAL)?;
-    match lease(libc::F_SETLEASE, libc::F_RDLCK.into()) {
+    match lease(libc::F_SETLEASE, libc::F_RDLCK) {
         Ok(_) => {
-            lease(libc::F_SETLEASE, libc::F_UNLCK.into())?;
+            lease(libc::F_SETLEASE, libc::F_UNLCK)?;
             Ok(true)
         }
         Err(Errno::EAGAIN) => Ok(false),

@@ -3,12 +3,12 @@
 //! Each submodule is small enough to be read whole: it turns what the kernel hands over into owned, bounded values and knows
 //! nothing of files, trust or reports. Whatever nix already wraps safely is used directly where it is needed.
 
-pub mod memory;
-pub mod entropy;
 pub mod durable;
+pub mod entropy;
 pub mod fsync;
 pub mod group;
 pub mod lease;
 pub mod lock;
+pub mod memory;
 pub mod passing;
 pub mod process;

@@ -54,12 +54,12 @@ impl Database {
         Ok(Some(Self { status, updates, diversions, usr_merge: usr_merge(root), folder }))
     }
 
-    /// Whether the status file was cut short, or says nothing at all.
+    /// Whether the status file was cut short, or says nothing at all: dpkg ends every stanza with an empty line.
     pub(super) fn incompleteness(&self) -> Option<&'static str> {
-        match self.status.last() {
-            None => Some("the status file is empty"),
-            Some(b'\n') => None,
-            Some(_) => Some("the status file ends in the middle of a line"),
+        match &*self.status {
+            [] => Some("the status file is empty"),
+            [.., b'\n', b'\n'] => None,
+            _ => Some("the status file ends in the middle of a package"),
         }
     }
 
@@ -209,4 +209,3 @@ fn usr_merge(root: &Path) -> UsrMerge {
     };
     UsrMerge::of(UsrMerge::tops().iter().filter(is_merged).copied())
 }
-

@@ -72,8 +72,9 @@ impl PackageTrust {
                 in_flux: database::is_in_flux(&package),
             });
         }
-        let incompleteness =
-            database.incompleteness().or_else(|| problems.counts().contains_key("list").then_some("lists of packages are missing or damaged"));
+        let incompleteness = database
+            .incompleteness()
+            .or_else(|| problems.counts().contains_key("list").then_some("lists of packages are missing or damaged"));
         Self { claims: Claims::new(claims), packages, usr_merge: database.usr_merge(), problems, incompleteness }
     }
 

@@ -65,7 +65,7 @@ pub enum TrustError {
     /// It kept changing while it was read; the next change is waited for.
     #[error("the package database kept changing while it was read")]
     Unsettled,
-    /// The status file ends in the middle of a line, is empty or gone where it was there before, or lists are missing.
+    /// The status file ends in the middle of a package, is empty or gone where it was there before, or lists are missing.
     #[error("the package database is incomplete ({0}): the old one stays")]
     Incomplete(&'static str),
     /// Changes cannot be noticed.

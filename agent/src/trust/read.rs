@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::TrustError;
 
@@ -41,11 +41,11 @@ impl Stamp {
     /// Of the database in `folder`.
     pub(super) fn of(folder: &Path) -> Self {
         let parts = ["status", "diversions", "updates", "info"].map(|part| folder.join(part));
-        Self(parts.iter().map(|part| state(part)).collect())
+        Self(parts.iter().map(|part| state(part.as_path())).collect())
     }
 }
 
-fn state(path: &PathBuf) -> Option<(u64, u64, i64, i64)> {
+fn state(path: &Path) -> Option<(u64, u64, i64, i64)> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec()))
 }

@@ -179,6 +179,7 @@ CREATE TABLE entry (
 ) WITHOUT ROWID;
 CREATE INDEX entry_by_file ON entry (sha256);
 CREATE INDEX entry_by_standing ON entry (owner, standing, sha256);
+CREATE INDEX entry_by_draft ON entry (owner, sha256) WHERE draft <> 0;
 
 -- Packages and publishers anybody named: by a list, an inventory or evidence.
 CREATE TABLE source (

@@ -2,8 +2,8 @@
 //! words and rules are `policy`'s. The store calls it inside the transaction that changed a fact, so no fact stays unmarked.
 
 use doorward_policy::{
-    AllowUnknown, Answer, AutoAllow, AutoAllowSettings, Candidate, Closure, Evidence, Facts, Listed, Listing, Met, PublisherEvidence, Scope,
-    Standing,    Status, TrustRules, auto_allow, status, threat_score,
+    AllowUnknown, Answer, AutoAllow, AutoAllowSettings, Candidate, Closure, Evidence, Facts, Listed, Listing, Met, PublisherEvidence,
+    Scope, Standing, Status, TrustRules, auto_allow, status, threat_score,
 };
 use serde::{Serialize, Serializer};
 
@@ -208,8 +208,7 @@ pub fn facts(file: &FileInProfile<'_>, sighting: &Sighting) -> Facts {
 
 fn fired(file: &FileInProfile<'_>, sighting: &Sighting, status: Status) -> Vec<AutoAllow> {
     let decided_by_person = file.people.denied.is_some() || file.people.allowed.is_some();
-    let candidate =
-        |met| Candidate { status, answer: file.answer, met, user_writable_folder: sighting.user_writable, decided_by_person };
+    let candidate = |met| Candidate { status, answer: file.answer, met, user_writable_folder: sighting.user_writable, decided_by_person };
     sighting.sources.met().filter_map(|met| auto_allow(file.auto_allow, &candidate(met))).collect()
 }
 

@@ -25,7 +25,7 @@ const BATCH_WAIT_MS_MAX: u64 = 60_000;
 /// Most look-ups under way at once that a configuration may set.
 const IN_FLIGHT_MAX: usize = 16;
 
-/// Most entries of the no-proxy list, and most bytes of each.
+/// Most entries of the no-proxy list.
 const NO_PROXY_MAX: usize = 256;
 
 /// Who is asked.

@@ -126,9 +126,7 @@ pub(super) mod threshold {
         match Form::deserialize(deserializer).map_err(|_| refused())? {
             Form::Word(word) if word == "off" => Ok(None),
             Form::Word(word) => word.parse().ok().filter(|number| *number <= TRUST_FACTOR_MAX).map(Some).ok_or_else(refused),
-            Form::Number(number) => {
-                u8::try_from(number).ok().filter(|number| *number <= TRUST_FACTOR_MAX).map(Some).ok_or_else(refused)
-            }
+            Form::Number(number) => u8::try_from(number).ok().filter(|number| *number <= TRUST_FACTOR_MAX).map(Some).ok_or_else(refused),
         }
     }
 }

@@ -63,13 +63,7 @@ pub(super) async fn executions(
 }
 
 /// The file as this host's own evidence makes it.
-async fn subject(
-    work: &mut Connection,
-    host: HostId,
-    rules: &TrustRules,
-    marked: &MarkedFile,
-    evidence: &Evidence,
-) -> Result<Subject> {
+async fn subject(work: &mut Connection, host: HostId, rules: &TrustRules, marked: &MarkedFile, evidence: &Evidence) -> Result<Subject> {
     const HOST_ALLOW: &str = "SELECT 1 AS one FROM entry WHERE owner = $1 AND sha256 = $2 AND decision = 'allowed'";
     let own = sqlx::query(HOST_ALLOW).bind(host.as_bytes().as_slice()).bind(marked.file.as_bytes().as_slice());
     let own = own.fetch_optional(&mut *work).await?.map(|_| Scope::Host);

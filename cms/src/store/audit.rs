@@ -102,8 +102,7 @@ impl Store {
     /// # Errors
     /// [`super::StoreError`].
     pub async fn broken_audit_row(&self) -> Result<Option<i64>> {
-        const SELECT: &str =
-            "SELECT id, at, actor, action, target, before, after, hash FROM audit WHERE id > $1 ORDER BY id LIMIT 1000";
+        const SELECT: &str = "SELECT id, at, actor, action, target, before, after, hash FROM audit WHERE id > $1 ORDER BY id LIMIT 1000";
         let (mut last, mut previous) = (0, Vec::new());
         loop {
             let rows = sqlx::query(SELECT).bind(last).fetch_all(&self.reader).await?;

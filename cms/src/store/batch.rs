@@ -2,10 +2,13 @@
 //! [`ROWS_MAX`] rows; full ones have the same text each time and stay prepared.
 
 use doorward_policy::Sha256;
+use sqlx::query_builder::Separated;
 use sqlx::{QueryBuilder, Sqlite};
 
-/// Rows in one statement; times the widest row's columns it stays far below what a database can bind (32766).
-pub(super) const ROWS_MAX: usize = 64;
+/// Rows in one statement; times the widest row's 20 columns it stays far below what a database can bind (32766).
+///
+/// PERF: a statement costs a change of threads there and back, which on a busy machine is dearer than a hundred rows.
+pub(super) const ROWS_MAX: usize = 256;
 
 /// `prefix ($1, $2, …) suffix` over the blobs of a chunk.
 pub(super) fn any_of<'a, T: AsRef<[u8]> + 'a>(
@@ -21,6 +24,18 @@ pub(super) fn any_of<'a, T: AsRef<[u8]> + 'a>(
     }
     query.push(") ");
     query.push(suffix);
+    query
+}
+
+/// `WITH new (columns) AS (VALUES …) rest`: rows that an `UPDATE … FROM new` can join.
+pub(super) fn with_rows<T>(
+    columns: &'static str,
+    rows: impl IntoIterator<Item = T>,
+    bind: impl FnMut(Separated<'_, Sqlite, &'static str>, T),
+    rest: &'static str,
+) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new("WITH new (");
+    query.push(columns).push(") AS (").push_values(rows, bind).push(") ").push(rest);
     query
 }
 

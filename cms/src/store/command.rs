@@ -70,7 +70,8 @@ impl Store {
     /// # Errors
     /// [`super::StoreError`].
     pub async fn command_done(&self, host: HostId, id: Uuid, error: Option<&str>, now: i64) -> Result<()> {
-        const UPDATE: &str = "UPDATE command SET done_at = $3, error = $4 WHERE id = $1 AND host_id = $2 AND done_at IS NULL RETURNING body";
+        const UPDATE: &str =
+            "UPDATE command SET done_at = $3, error = $4 WHERE id = $1 AND host_id = $2 AND done_at IS NULL RETURNING body";
         let mut work = self.begin().await?;
         let query = sqlx::query(UPDATE).bind(id.as_bytes().as_slice()).bind(host.as_bytes().as_slice()).bind(now).bind(error);
         if let (Some(row), Some(error)) = (query.fetch_optional(&mut *work).await?, error)

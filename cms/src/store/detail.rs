@@ -1,8 +1,6 @@
 //! Everything there is to know about one file, for a person who must decide on it.
 
-use doorward_policy::{
-    Blake3, Evidence, Explanation, HostId, Md5, PathBytes, ProfileId, ScanId, Sha1, Sha256, Status, StatusReason, Use,
-};
+use doorward_policy::{Blake3, Evidence, Explanation, HostId, Md5, PathBytes, ProfileId, ScanId, Sha1, Sha256, Status, StatusReason, Use};
 use doorward_proto::report::Process;
 use serde::Serialize;
 

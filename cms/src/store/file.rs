@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use doorward_policy::{Answer, Class, FileKind, NoAnswer, Reputation, Sha256};
 use doorward_proto::report::FileFacts;
-use sqlx::QueryBuilder;
+use sqlx::query_builder::Separated;
+use sqlx::{QueryBuilder, Sqlite};
 
-use super::batch::{ROWS_MAX, any_of, digests};
+use super::batch::{ROWS_MAX, any_of, digests, with_rows};
 use super::column::{Columns, signed, word};
 use super::{Connection, Result};
 
@@ -105,10 +106,17 @@ pub(super) async fn set_no_answer(work: &mut Connection, files: &[Sha256], why: 
 
 /// What hosts are told about these files changed: gives each the next change id.
 pub(super) async fn touch(work: &mut Connection, files: &[Sha256]) -> Result<()> {
-    const UPDATE: &str = "UPDATE file SET change_id = $2 WHERE sha256 = $1";
+    if files.is_empty() {
+        return Ok(());
+    }
     let first = super::record::next_changes(work, files.len()).await?;
-    for (file, change) in files.iter().zip(first..) {
-        sqlx::query(UPDATE).bind(file.as_bytes().as_slice()).bind(change).execute(&mut *work).await?;
+    let changes: Vec<_> = files.iter().zip(first..).collect();
+    for chunk in changes.chunks(ROWS_MAX) {
+        let bind = |mut row: Separated<'_, Sqlite, &'static str>, (file, change): &(&Sha256, i64)| {
+            row.push_bind(file.as_bytes().to_vec()).push_bind(*change);
+        };
+        let update = "UPDATE file SET change_id = new.change_id FROM new WHERE file.sha256 = new.sha256";
+        with_rows("sha256, change_id", chunk, bind, update).build().execute(&mut *work).await?;
     }
     Ok(())
 }

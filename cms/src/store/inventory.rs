@@ -41,13 +41,7 @@ pub(super) async fn write(work: &mut Connection, host: HostId, inventory: &Inven
 }
 
 /// Asks every host that holds files of a source, in this profile or in all, to report them.
-pub(super) async fn ask_for_files(
-    work: &mut Connection,
-    owner: ProfileId,
-    key: &[u8; 32],
-    now: i64,
-    effect: &mut Effect,
-) -> Result<()> {
+pub(super) async fn ask_for_files(work: &mut Connection, owner: ProfileId, key: &[u8; 32], now: i64, effect: &mut Effect) -> Result<()> {
     const SELECT: &str = "SELECT i.host_id, i.evidence FROM inventory i JOIN host h ON h.id = i.host_id \
          WHERE i.key = $1 AND i.files > 0 AND h.removed_at IS NULL AND ($2 <> 0 OR h.profile_id = $3)";
     let query = sqlx::query(SELECT).bind(key.as_slice()).bind(owner == GLOBAL).bind(owner.as_bytes().as_slice());

@@ -87,9 +87,8 @@ impl Store {
             }
             (standing, after) = (standing + 1, [0; 32]);
         }
-        let page = Page::cut(entries, page.limit, |entry| {
-            Cursor::new([[rank(entry.reason.status())].as_slice(), entry.file.as_bytes()].concat())
-        });
+        let page =
+            Page::cut(entries, page.limit, |entry| Cursor::new([[rank(entry.reason.status())].as_slice(), entry.file.as_bytes()].concat()));
         let mut items = Vec::with_capacity(page.items.len());
         for entry in &page.items {
             items.push(row(&mut view, filter.profile, entry).await?);

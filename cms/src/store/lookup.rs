@@ -1,14 +1,15 @@
 //! The queue of questions to threat intelligence: one row per distinct file, durable, taken best first. A row stays for ever: answered,
 //! it waits for the answer to grow stale.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use doorward_policy::{Class, HostId, Md5, NoAnswer, ProfileId, Sha1, Sha256};
 use serde::Serialize;
-use sqlx::QueryBuilder;
+use sqlx::query_builder::Separated;
+use sqlx::{QueryBuilder, Sqlite};
 
-use super::batch::{ROWS_MAX, any_of, digests};
-use super::column::Columns;
+use super::batch::{ROWS_MAX, any_of, digests, with_rows};
+use super::column::{Columns, word};
 use super::{Connection, Result, Store, file, mark, record};
 use crate::signals::Effect;
 
@@ -141,24 +142,15 @@ impl Store {
     /// # Errors
     /// [`super::StoreError`].
     pub async fn lookups_failed(&self, failures: &[Failed], now: i64) -> Result<Effect> {
-        const UPDATE: &str = "UPDATE lookup SET state = $2, due_at = $3, attempts = attempts + 1, last_error = $4 WHERE sha256 = $1";
-        const REASON: &str = "UPDATE file SET no_answer = $2 WHERE sha256 = $1";
         let mut effect = Effect::default();
         let mut work = self.begin().await?;
-        for failure in failures {
-            let state = if failure.not_before.is_some() { "queued" } else { "given_up" };
-            let error = &failure.error[..failure.error.floor_char_boundary(ERROR_BYTES_MAX)];
-            sqlx::query(UPDATE)
-                .bind(failure.file.as_bytes().as_slice())
-                .bind(state)
-                .bind(failure.not_before.unwrap_or(now))
-                .bind(error)
-                .execute(&mut *work)
-                .await?;
-            let reason = super::column::word(&failure.no_answer);
-            sqlx::query(REASON).bind(failure.file.as_bytes().as_slice()).bind(reason).execute(&mut *work).await?;
+        // Of two failures of one file the last counts.
+        let failures: BTreeMap<Sha256, &Failed> = failures.iter().map(|failure| (failure.file, failure)).collect();
+        let failures: Vec<_> = failures.into_values().collect();
+        for chunk in failures.chunks(ROWS_MAX) {
+            fail(&mut work, chunk, now).await?;
         }
-        let files: Vec<_> = failures.iter().map(|failure| failure.file).collect::<BTreeSet<_>>().into_iter().collect();
+        let files: Vec<_> = failures.iter().map(|failure| failure.file).collect();
         let marked = mark::mark(&mut work, &files, now, &mut effect).await?;
         record::apply(&mut work, &marked.records, "rule", now, &mut effect).await?;
         work.commit().await?;
@@ -193,6 +185,24 @@ impl Store {
              AND sha256 IN (SELECT sha256 FROM file WHERE class IS NULL)";
         Ok(sqlx::query(UPDATE).bind(now).execute(&self.writer).await?.rows_affected())
     }
+}
+
+async fn fail(work: &mut Connection, failures: &[&Failed], now: i64) -> Result<()> {
+    const LOOKUPS: &str = "UPDATE lookup SET state = new.state, due_at = new.due_at, attempts = attempts + 1, last_error = new.error \
+         FROM new WHERE lookup.sha256 = new.sha256";
+    const FILES: &str = "UPDATE file SET no_answer = new.reason FROM new WHERE file.sha256 = new.sha256";
+    let bind = |mut row: Separated<'_, Sqlite, &'static str>, failure: &&Failed| {
+        let error = &failure.error[..failure.error.floor_char_boundary(ERROR_BYTES_MAX)];
+        let state = if failure.not_before.is_some() { "queued" } else { "given_up" };
+        row.push_bind(failure.file.as_bytes().to_vec()).push_bind(state).push_bind(failure.not_before.unwrap_or(now));
+        row.push_bind(error.to_owned());
+    };
+    with_rows("sha256, state, due_at, error", failures, bind, LOOKUPS).build().execute(&mut *work).await?;
+    let bind = |mut row: Separated<'_, Sqlite, &'static str>, failure: &&Failed| {
+        row.push_bind(failure.file.as_bytes().to_vec()).push_bind(word(&failure.no_answer));
+    };
+    with_rows("sha256, reason", failures, bind, FILES).build().execute(work).await?;
+    Ok(())
 }
 
 /// Queues questions about files nobody asked about before.
@@ -243,7 +253,7 @@ pub(super) async fn urge(work: &mut Connection, files: &BTreeSet<Sha256>, now: i
     Ok(urged)
 }
 
-pub(super) const fn number(priority: Priority) -> i64 {
+const fn number(priority: Priority) -> i64 {
     match priority {
         Priority::Executed => 0,
         Priority::New => 1,

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use doorward_policy::{
-    Answer, Author, AutoAllowSettings, Class, Decision, Explanation, HostId, NoAnswer, ProfileId, Scope, Sha256, StatusReason,
-    Subject, explain, status,
+    Answer, Author, AutoAllowSettings, Class, Decision, Explanation, HostId, NoAnswer, ProfileId, Scope, Sha256, StatusReason, Subject,
+    explain, status,
 };
 use doorward_proto::snapshot::{Record, RecordKind, RecordScope};
 
@@ -45,7 +45,7 @@ pub(super) struct MarkedFile {
 /// Everything read for one chunk of files.
 struct Chunk {
     known: BTreeMap<Sha256, KnownFile>,
-    sightings: Vec<SightingRow>,
+    sightings: BTreeMap<Sha256, Vec<SightingRow>>,
     entries: BTreeMap<Sha256, Vec<EntryRow>>,
     listings: Listings,
     settings: BTreeMap<ProfileId, Settings>,
@@ -103,14 +103,18 @@ impl Chunk {
     /// `other` replaces the published settings of one profile.
     async fn load(work: &mut Connection, files: &[Sha256], other: Option<(ProfileId, &Settings)>) -> Result<Self> {
         let known = file::known(work, files).await?;
-        let sightings = sighting::of(work, files).await?;
+        let mut sightings: BTreeMap<Sha256, Vec<SightingRow>> = BTreeMap::new();
+        for sighting in sighting::of(work, files).await? {
+            sightings.entry(sighting.file).or_default().push(sighting);
+        }
         let mut entries: BTreeMap<Sha256, Vec<EntryRow>> = BTreeMap::new();
         for entry in entry::of(work, files).await? {
             entries.entry(entry.file).or_default().push(entry);
         }
-        let keys = sightings.iter().flat_map(|sighting| [sighting.package, sighting.publisher]).flatten().collect();
+        let rows = || sightings.values().flatten();
+        let keys = rows().flat_map(|sighting| [sighting.package, sighting.publisher]).flatten().collect();
         let listings = Listings::load(work, &keys).await?;
-        let met = sightings.iter().map(|sighting| sighting.profile);
+        let met = rows().map(|sighting| sighting.profile);
         let decided = entries.values().flatten().filter(|entry| entry.scope == Scope::Profile).map(|entry| entry.owner);
         let profiles: BTreeSet<_> = met.chain(decided).collect();
         let mut settings = BTreeMap::new();
@@ -182,13 +186,17 @@ impl Chunk {
     }
 
     fn profiles_of(&self, file: &Sha256) -> BTreeSet<ProfileId> {
-        let met = self.sightings.iter().filter(|sighting| sighting.file == *file).map(|sighting| sighting.profile);
+        let met = self.sighting_rows(file).map(|sighting| sighting.profile);
         let entries = self.entries.get(file).into_iter().flatten();
         met.chain(entries.filter(|entry| entry.scope == Scope::Profile).map(|entry| entry.owner)).collect()
     }
 
+    fn sighting_rows(&self, file: &Sha256) -> impl Iterator<Item = &SightingRow> {
+        self.sightings.get(file).into_iter().flatten()
+    }
+
     fn sightings_of(&self, file: &Sha256) -> impl Iterator<Item = (ProfileId, Sighting)> {
-        self.sightings.iter().filter(move |sighting| sighting.file == *file).map(|sighting| {
+        self.sighting_rows(file).map(|sighting| {
             let listed = Sighting {
                 evidence: sighting.evidence.clone(),
                 package: self.listings.of(sighting.profile, sighting.package),
@@ -269,7 +277,7 @@ impl Chunk {
         });
         after.reason = mark.standing.reason;
         after.threat_score = mark.threat_score;
-        for (nth, sighting) in self.sightings.iter().filter(|row| row.file == *file && row.profile == profile).enumerate() {
+        for (nth, sighting) in self.sighting_rows(file).filter(|row| row.profile == profile).enumerate() {
             after.sources = after.sources.with(sighting.sources);
             after.first_at = if nth == 0 { sighting.first_at } else { after.first_at.min(sighting.first_at) };
             after.last_at = if nth == 0 { sighting.last_at } else { after.last_at.max(sighting.last_at) };
@@ -326,12 +334,7 @@ impl Chunk {
 }
 
 /// Puts the profile's automatic allow in force or takes it out, where that changed.
-fn note_rule(
-    after: &EntryRow,
-    before: Option<&EntryRow>,
-    marked: &mut Marked,
-    allowed: &mut BTreeMap<ProfileId, Vec<Sha256>>,
-) {
+fn note_rule(after: &EntryRow, before: Option<&EntryRow>, marked: &mut Marked, allowed: &mut BTreeMap<ProfileId, Vec<Sha256>>) {
     let in_force = |entry: &EntryRow| entry.rule_allow().is_some_and(|allow| !allow.draft);
     let (was, is) = (before.is_some_and(in_force), in_force(after));
     if was == is {

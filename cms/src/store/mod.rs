@@ -126,11 +126,8 @@ impl Store {
         let wait = Duration::from_secs(CONNECTION_WAIT_S);
         let writer = SqlitePoolOptions::new().max_connections(1).acquire_timeout(wait).connect_with(options.clone()).await?;
         sqlx::migrate!("migrations/sqlite").run(&writer).await?;
-        let reader = SqlitePoolOptions::new()
-            .max_connections(READERS_MAX)
-            .acquire_timeout(wait)
-            .connect_with(options.read_only(true))
-            .await?;
+        let reader =
+            SqlitePoolOptions::new().max_connections(READERS_MAX).acquire_timeout(wait).connect_with(options.read_only(true)).await?;
         Ok(Self { writer, reader })
     }
 

@@ -65,7 +65,8 @@ impl Store {
             return Err(StoreError::Taken { what, name: if what == "profile" { name } else { tag }.into() });
         }
         insert(&mut work, ProfileId::new(mint(now)), name, Some(tag), now).await?;
-        audit::append(&mut work, Act { at: now, actor, action: "profile.create", target: name, after: Some(tag), ..Act::default() }).await?;
+        audit::append(&mut work, Act { at: now, actor, action: "profile.create", target: name, after: Some(tag), ..Act::default() })
+            .await?;
         let profile = find(&mut work, name).await?.expect("it was inserted a moment ago");
         work.commit().await?;
         Ok(profile)
@@ -145,14 +146,7 @@ async fn insert(work: &mut Connection, id: ProfileId, name: &str, tag: Option<&s
     const REVISION: &str = "INSERT INTO revision (profile_id, epoch, revision, change_id, rules, actor, at) \
          SELECT id, epoch, revision, change_id, $2, 'cms', $3 FROM profile WHERE id = $1";
     let settings = Settings::default();
-    sqlx::query(INSERT)
-        .bind(id.as_bytes().as_slice())
-        .bind(name)
-        .bind(tag)
-        .bind(now)
-        .bind(json(&settings))
-        .execute(&mut *work)
-        .await?;
+    sqlx::query(INSERT).bind(id.as_bytes().as_slice()).bind(name).bind(tag).bind(now).bind(json(&settings)).execute(&mut *work).await?;
     sqlx::query(REVISION).bind(id.as_bytes().as_slice()).bind(json(&settings.rules())).bind(now).execute(work).await?;
     Ok(())
 }

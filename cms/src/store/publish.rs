@@ -141,20 +141,48 @@ impl Store {
             withdrawn: 0,
             files: Vec::new(),
         };
-        let mut after = Sha256::new([0; 32]);
-        loop {
-            let files = sighting::files_of_profile(&mut view, profile.id, &after, FILES_PER_STEP).await?;
-            let Some(last) = files.last() else { break };
-            after = *last;
-            for (entry, before) in mark::foresee(&mut view, &files, profile.id, &profile.draft).await? {
-                difference.add(&entry, before.as_ref());
-            }
+        if remarks_all(&profile) {
+            difference.foresee(&mut view, &profile).await?;
+        } else {
+            difference.count_drafts(&mut view, profile.id).await?;
         }
         Ok(Some(difference))
     }
 }
 
+/// Whether the draft settings bear on the marks of every file of the profile.
+fn remarks_all(profile: &Profile) -> bool {
+    profile.draft.rules() != profile.published.rules() || profile.draft.auto_allow() != profile.published.auto_allow()
+}
+
 impl Difference {
+    /// Marks every file by the draft settings, without keeping anything.
+    async fn foresee(&mut self, view: &mut Connection, profile: &Profile) -> Result<()> {
+        let mut after = Sha256::new([0; 32]);
+        loop {
+            let files = sighting::files_of_profile(view, profile.id, &after, FILES_PER_STEP).await?;
+            let Some(last) = files.last() else { return Ok(()) };
+            after = *last;
+            for (entry, before) in mark::foresee(view, &files, profile.id, &profile.draft).await? {
+                self.add(&entry, before.as_ref());
+            }
+        }
+    }
+
+    /// With the same settings, what is drafted already is all there is.
+    async fn count_drafts(&mut self, view: &mut Connection, owner: ProfileId) -> Result<()> {
+        const COUNT: &str = "SELECT count(*) AS files FROM entry WHERE owner = $1 AND draft <> 0";
+        const FIRST: &str = "SELECT sha256 FROM entry WHERE owner = $1 AND draft <> 0 ORDER BY sha256 LIMIT $2";
+        let owner = owner.as_bytes().as_slice();
+        self.allowed = Columns(&sqlx::query(COUNT).bind(owner).fetch_one(&mut *view).await?).number("files")?;
+        let limit = i64::try_from(FILES_NAMED_MAX).expect("a small bound");
+        for row in sqlx::query(FIRST).bind(owner).bind(limit).fetch_all(view).await? {
+            let sha256 = Columns(&row).sha256("sha256")?;
+            self.files.push(FileChange { sha256, allowed_before: false, allowed_after: true });
+        }
+        Ok(())
+    }
+
     fn add(&mut self, after: &EntryRow, before: Option<&EntryRow>) {
         let in_force = |entry: &EntryRow| entry.rule_allow().is_some_and(|allow| !allow.draft);
         // Once published, a draft is in force.
@@ -209,8 +237,7 @@ async fn take_source_drafts(work: &mut Connection, owner: ProfileId, now: i64) -
 async fn affected(work: &mut Connection, profile: &Profile, sources: &[SourceChange]) -> Result<Vec<Sha256>> {
     let keys: BTreeSet<_> = sources.iter().map(|change| change.source.key()).collect();
     let mut files = sighting::files_of_sources(work, &keys).await?;
-    let same_rules = profile.draft.rules() == profile.published.rules();
-    if !same_rules || profile.draft.auto_allow() != profile.published.auto_allow() {
+    if remarks_all(profile) {
         let all = sighting::files_of_profile(work, profile.id, &Sha256::new([0; 32]), u32::MAX).await?;
         files.extend(all);
     }

@@ -182,7 +182,8 @@ pub(super) async fn next_changes(work: &mut Connection, count: usize) -> Result<
 /// Gives each owner's profiles a new revision; the global scope's are all of them.
 pub(super) async fn seal(work: &mut Connection, owners: &BTreeSet<ProfileId>, actor: &str, now: i64, effect: &mut Effect) -> Result<()> {
     const PROFILES: &str = "SELECT id FROM profile";
-    const RAISE: &str = "UPDATE profile SET revision = revision + 1, change_id = (SELECT value FROM counter WHERE name = 'change') WHERE id = $1";
+    const RAISE: &str =
+        "UPDATE profile SET revision = revision + 1, change_id = (SELECT value FROM counter WHERE name = 'change') WHERE id = $1";
     const WRITE: &str = "INSERT INTO revision (profile_id, epoch, revision, change_id, rules, actor, at) \
          SELECT id, epoch, revision, change_id, $2, $3, $4 FROM profile WHERE id = $1";
     if owners.is_empty() {
@@ -227,8 +228,7 @@ impl Store {
     /// # Errors
     /// [`super::StoreError`].
     pub async fn policy_changes(&self, profile: ProfileId, since: i64, limit: u32) -> Result<Option<PolicyRows<RowChange>>> {
-        const CHANGES: &str =
-            "SELECT key, before, after FROM change WHERE owner IN ($1, $2) AND id > $3 AND id <= $4 ORDER BY id LIMIT $5";
+        const CHANGES: &str = "SELECT key, before, after FROM change WHERE owner IN ($1, $2) AND id > $3 AND id <= $4 ORDER BY id LIMIT $5";
         let mut view = self.reader.begin().await?;
         let Some((position, change_id, rules)) = head(&mut view, profile).await? else {
             return Ok(None);

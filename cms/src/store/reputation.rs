@@ -5,14 +5,20 @@ use std::collections::BTreeMap;
 
 use doorward_policy::{Answer, Md5, Reputation, Sha1, Sha256};
 use serde::Serialize;
+use sqlx::query_builder::Separated;
+use sqlx::{QueryBuilder, Sqlite};
 
+use super::batch::{ROWS_MAX, any_of, with_rows};
 use super::column::{Columns, word};
 use super::file::{self, KnownFile};
-use super::{Connection, Result, Store, lookup, mark, record, turn};
+use super::{Connection, Result, Store, mark, record, turn};
 use crate::signals::Effect;
 
 /// Longest raw answer kept, in bytes.
 const RAW_BYTES_MAX: usize = 64 << 10;
+
+/// Kept in the place of one that is longer.
+const RAW_TOO_LONG: &str = r#"{"note":"the answer was too long to be kept"}"#;
 
 /// A provider's answer about one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,10 +67,9 @@ impl Store {
         let files: Vec<_> = answers.keys().copied().collect();
         let mut work = self.begin().await?;
         let before = file::known(&mut work, &files).await?;
-        for (file, answer) in &answers {
-            if let Some(known) = before.get(file) {
-                keep(&mut work, provider, answer, known, now).await?;
-            }
+        let known: Vec<_> = answers.values().copied().filter(|answer| before.contains_key(&answer.file)).collect();
+        for chunk in known.chunks(ROWS_MAX) {
+            keep(&mut work, provider, chunk, &before, now).await?;
         }
         let marked = mark::mark(&mut work, &files, now, &mut effect).await?;
         record::apply(&mut work, &marked.records, provider, now, &mut effect).await?;
@@ -74,63 +79,79 @@ impl Store {
     }
 }
 
-async fn keep(work: &mut Connection, provider: &str, answer: &Answered, before: &KnownFile, now: i64) -> Result<()> {
-    const UPDATE: &str = "UPDATE file SET sha1 = coalesce($2, sha1), md5 = coalesce($3, md5), provider = $4, class = $5, trust_factor = $6, \
-         threat_level = $7, threat_name = $8, class_since = $9, fetched_at = $10, fresh_until = $11, \
-         reputation_id = coalesce($12, reputation_id) WHERE sha256 = $1";
-    // Asked again when it grows stale; an answered question has failed no more.
-    const RESCHEDULE: &str = "UPDATE lookup SET state = 'queued', priority = $2, due_at = $3, attempts = 0, last_error = NULL WHERE sha256 = $1";
-    let reputation = &answer.reputation;
-    let same_class = before.answer.reputation().is_some_and(|before| before.class == reputation.class);
-    let class_since = before.class_since.filter(|_| same_class).unwrap_or(now);
-    let row = append(work, provider, answer, now).await?;
-    sqlx::query(UPDATE)
-        .bind(answer.file.as_bytes().as_slice())
-        .bind(answer.sha1.map(|digest| digest.as_bytes().to_vec()))
-        .bind(answer.md5.map(|digest| digest.as_bytes().to_vec()))
-        .bind(provider)
-        .bind(word(&reputation.class))
-        .bind(reputation.trust_factor)
-        .bind(reputation.threat_level)
-        .bind(&reputation.threat_name)
-        .bind(class_since)
-        .bind(now)
-        .bind(answer.fresh_until)
-        .bind(row)
-        .execute(&mut *work)
-        .await?;
-    let refresh = lookup::number(lookup::Priority::Refresh);
-    let query = sqlx::query(RESCHEDULE).bind(answer.file.as_bytes().as_slice()).bind(refresh).bind(answer.fresh_until);
-    query.execute(work).await?;
+async fn keep(work: &mut Connection, provider: &str, answers: &[&Answered], before: &BTreeMap<Sha256, KnownFile>, now: i64) -> Result<()> {
+    const FILES: &str = "UPDATE file SET sha1 = coalesce(new.sha1, file.sha1), md5 = coalesce(new.md5, file.md5), provider = new.provider, \
+         class = new.class, trust_factor = new.trust_factor, threat_level = new.threat_level, threat_name = new.threat_name, \
+         class_since = new.class_since, fetched_at = new.fetched_at, fresh_until = new.fresh_until, \
+         reputation_id = coalesce(new.reputation_id, file.reputation_id) FROM new WHERE file.sha256 = new.sha256";
+    const COLUMNS: &str = "sha256, sha1, md5, provider, class, trust_factor, threat_level, threat_name, class_since, fetched_at, \
+         fresh_until, reputation_id";
+    let rows = append(work, provider, answers, now).await?;
+    let bind = |mut row: Separated<'_, Sqlite, &'static str>, answer: &&Answered| {
+        let reputation = &answer.reputation;
+        let known = before.get(&answer.file);
+        let same_class = known.and_then(|known| known.answer.reputation()).is_some_and(|old| old.class == reputation.class);
+        let class_since = known.and_then(|known| known.class_since).filter(|_| same_class).unwrap_or(now);
+        row.push_bind(answer.file.as_bytes().to_vec()).push_bind(answer.sha1.map(|digest| digest.as_bytes().to_vec()));
+        row.push_bind(answer.md5.map(|digest| digest.as_bytes().to_vec())).push_bind(provider.to_owned());
+        row.push_bind(word(&reputation.class)).push_bind(reputation.trust_factor).push_bind(reputation.threat_level);
+        row.push_bind(reputation.threat_name.clone()).push_bind(class_since).push_bind(now).push_bind(answer.fresh_until);
+        row.push_bind(rows.get(&answer.file).copied());
+    };
+    with_rows(COLUMNS, answers, bind, FILES).build().execute(&mut *work).await?;
+    reschedule(work, answers).await
+}
+
+/// Asked again when it grows stale; an answered question has failed no more.
+async fn reschedule(work: &mut Connection, answers: &[&Answered]) -> Result<()> {
+    const LOOKUPS: &str = "UPDATE lookup SET state = 'queued', priority = 2, due_at = new.due_at, attempts = 0, last_error = NULL \
+         FROM new WHERE lookup.sha256 = new.sha256";
+    let bind = |mut row: Separated<'_, Sqlite, &'static str>, answer: &&Answered| {
+        row.push_bind(answer.file.as_bytes().to_vec()).push_bind(answer.fresh_until);
+    };
+    with_rows("sha256, due_at", answers, bind, LOOKUPS).build().execute(work).await?;
     Ok(())
 }
 
-/// Adds a row of history, unless the answer repeats the newest word for word; gives the new row's id.
-async fn append(work: &mut Connection, provider: &str, answer: &Answered, now: i64) -> Result<Option<i64>> {
-    const NEWEST: &str = "SELECT provider, class, trust_factor, threat_level, threat_name, raw FROM reputation WHERE sha256 = $1 \
-         ORDER BY id DESC LIMIT 1";
-    const INSERT: &str = "INSERT INTO reputation (sha256, provider, class, trust_factor, threat_level, threat_name, raw, answered_at, \
-         fetched_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id";
-    let raw = if answer.raw.len() > RAW_BYTES_MAX { r#"{"note":"the answer was too long to be kept"}"# } else { &answer.raw };
-    if let Some(row) = sqlx::query(NEWEST).bind(answer.file.as_bytes().as_slice()).fetch_optional(&mut *work).await? {
-        let row = Columns(&row);
-        if row.text("provider")? == provider && row.text("raw")? == raw && reputation(&row)? == answer.reputation {
-            return Ok(None);
-        }
+/// Adds rows of history, except for answers that repeat the newest word for word; gives the new rows' ids.
+async fn append(work: &mut Connection, provider: &str, answers: &[&Answered], now: i64) -> Result<BTreeMap<Sha256, i64>> {
+    let newest = newest(work, answers).await?;
+    let repeats = |answer: &&&Answered| {
+        newest
+            .get(&answer.file)
+            .is_some_and(|(by, raw, reputation)| by == provider && raw == kept_raw(answer) && *reputation == answer.reputation)
+    };
+    let new: Vec<_> = answers.iter().filter(|answer| !repeats(answer)).collect();
+    if new.is_empty() {
+        return Ok(BTreeMap::new());
     }
-    let row = sqlx::query(INSERT)
-        .bind(answer.file.as_bytes().as_slice())
-        .bind(provider)
-        .bind(word(&answer.reputation.class))
-        .bind(answer.reputation.trust_factor)
-        .bind(answer.reputation.threat_level)
-        .bind(&answer.reputation.threat_name)
-        .bind(raw)
-        .bind(answer.answered_at)
-        .bind(now)
-        .fetch_one(work)
-        .await?;
-    Ok(Some(Columns(&row).integer("id")?))
+    let mut insert = QueryBuilder::new(
+        "INSERT INTO reputation (sha256, provider, class, trust_factor, threat_level, threat_name, raw, answered_at, fetched_at) ",
+    );
+    insert.push_values(new, |mut row, answer| {
+        let reputation = &answer.reputation;
+        row.push_bind(answer.file.as_bytes().to_vec()).push_bind(provider.to_owned()).push_bind(word(&reputation.class));
+        row.push_bind(reputation.trust_factor).push_bind(reputation.threat_level).push_bind(reputation.threat_name.clone());
+        row.push_bind(kept_raw(answer).to_owned()).push_bind(answer.answered_at).push_bind(now);
+    });
+    let rows = insert.push(" RETURNING id, sha256").build().fetch_all(work).await?;
+    rows.iter().map(|row| Ok((Columns(row).sha256("sha256")?, Columns(row).integer("id")?))).collect()
+}
+
+fn kept_raw(answer: &Answered) -> &str {
+    if answer.raw.len() > RAW_BYTES_MAX { RAW_TOO_LONG } else { &answer.raw }
+}
+
+/// The newest rows of history: provider, raw answer and what it says.
+async fn newest(work: &mut Connection, answers: &[&Answered]) -> Result<BTreeMap<Sha256, (String, String, Reputation)>> {
+    let keys: Vec<_> = answers.iter().map(|answer| *answer.file.as_bytes()).collect();
+    let mut select = any_of("SELECT r.* FROM file f JOIN reputation r ON r.id = f.reputation_id WHERE f.sha256 IN", &keys, "");
+    let rows = select.build().fetch_all(work).await?;
+    let one = |row| {
+        let row = Columns(row);
+        Ok((row.sha256("sha256")?, (row.text("provider")?, row.text("raw")?, reputation(&row)?)))
+    };
+    rows.iter().map(one).collect()
 }
 
 /// A file's answers, newest first.

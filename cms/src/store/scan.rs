@@ -131,7 +131,8 @@ pub(super) async fn reference_scans(work: &mut Connection, host: HostId) -> Resu
 }
 
 pub(super) async fn failed(work: &mut Connection, id: ScanId, error: &str, now: i64) -> Result<()> {
-    const UPDATE: &str = "UPDATE scan SET state = 'failed', error = $2, updated_at = $3 WHERE id = $1 AND state IN ('requested', 'running')";
+    const UPDATE: &str =
+        "UPDATE scan SET state = 'failed', error = $2, updated_at = $3 WHERE id = $1 AND state IN ('requested', 'running')";
     sqlx::query(UPDATE).bind(id.as_bytes().as_slice()).bind(error).bind(now).execute(work).await?;
     Ok(())
 }

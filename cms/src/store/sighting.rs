@@ -97,10 +97,8 @@ pub(super) async fn of(work: &mut Connection, files: &[Sha256]) -> Result<Vec<Si
 
 /// Files of a profile, or of all, that were met with proof naming one of these sources.
 pub(super) async fn files_of_sources(work: &mut Connection, keys: &BTreeSet<[u8; 32]>) -> Result<BTreeSet<Sha256>> {
-    const PACKAGE: &str =
-        "SELECT DISTINCT s.sha256 FROM evidence e JOIN sighting s ON s.evidence_key = e.key WHERE e.package_key = $1";
-    const PUBLISHER: &str =
-        "SELECT DISTINCT s.sha256 FROM evidence e JOIN sighting s ON s.evidence_key = e.key WHERE e.publisher_key = $1";
+    const PACKAGE: &str = "SELECT DISTINCT s.sha256 FROM evidence e JOIN sighting s ON s.evidence_key = e.key WHERE e.package_key = $1";
+    const PUBLISHER: &str = "SELECT DISTINCT s.sha256 FROM evidence e JOIN sighting s ON s.evidence_key = e.key WHERE e.publisher_key = $1";
     let mut files = BTreeSet::new();
     for key in keys {
         for select in [PACKAGE, PUBLISHER] {

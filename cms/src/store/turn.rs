@@ -36,14 +36,7 @@ pub(super) async fn tell(
     Ok(())
 }
 
-async fn turned(
-    work: &mut Connection,
-    file: &Sha256,
-    from: &Reputation,
-    to: &Reputation,
-    allows_removed: u64,
-    now: i64,
-) -> Result<()> {
+async fn turned(work: &mut Connection, file: &Sha256, from: &Reputation, to: &Reputation, allows_removed: u64, now: i64) -> Result<()> {
     const COUNT: &str = "SELECT count(DISTINCT o.host_id) AS hosts FROM observation o JOIN host h ON h.id = o.host_id \
          WHERE o.sha256 = $1 AND h.removed_at IS NULL";
     let host_count = sqlx::query(COUNT).bind(file.as_bytes().as_slice()).fetch_one(&mut *work).await?;

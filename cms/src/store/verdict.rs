@@ -40,9 +40,7 @@ async fn of(view: &mut Connection, host: HostId, files: &[Sha256]) -> Result<Vec
     let mut verdicts = Vec::with_capacity(files.len());
     for chunk in files.chunks(ROWS_MAX) {
         let entries = entry::of(view, chunk).await?;
-        let mut select = QueryBuilder::new(
-            "SELECT f.*, e.reason, e.threat_score, h.profile_id FROM file f JOIN host h ON h.id = ",
-        );
+        let mut select = QueryBuilder::new("SELECT f.*, e.reason, e.threat_score, h.profile_id FROM file f JOIN host h ON h.id = ");
         select.push_bind(host.as_bytes().to_vec());
         select.push(" JOIN entry e ON e.owner = h.profile_id AND e.sha256 = f.sha256 WHERE f.sha256 IN (");
         let mut list = select.separated(", ");

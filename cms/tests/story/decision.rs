@@ -95,8 +95,11 @@ async fn a_file_can_be_denied_before_any_host_meets_it() {
 async fn a_deny_of_the_shell_is_refused_with_the_reason() {
     let cms = TestCms::new().await;
     let web = cms.host("web-1").await;
-    web.finds([Found::new("/usr/bin/dash", "dash").of_package("dash", Fit::Match), Found::new("/bin/sh", "trojan").of_package("dash", Fit::Modified)])
-        .await;
+    web.finds([
+        Found::new("/usr/bin/dash", "dash").of_package("dash", Fit::Match),
+        Found::new("/bin/sh", "trojan").of_package("dash", Fit::Modified),
+    ])
+    .await;
     let deny = |content| FileDecision { file: file(content), owner: cms.profile, decision: Decision::Denied, comment: None };
     let refused = cms.allowlist.decide_file(&deny("dash"), "ada").await.unwrap_err();
     assert!(matches!(&refused, DecideError::Unblockable(Unblockable::File { host, .. }) if host == "web-1"), "{refused}");

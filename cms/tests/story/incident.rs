@@ -40,7 +40,8 @@ async fn a_host_that_still_runs_a_turned_file_is_named_with_its_processes() {
     web.executes("/opt/a", "a").await;
     cms.ti_says("a", suspicious()).await;
     cms.ti_says("a", malicious(5, "X")).await;
-    let turned = Turned { file: file("a"), paths: vec![PathBytes::new("/opt/a")], live: vec![process(7), process(8)], last_executed_at: Some(NOON) };
+    let turned =
+        Turned { file: file("a"), paths: vec![PathBytes::new("/opt/a")], live: vec![process(7), process(8)], last_executed_at: Some(NOON) };
     web.report([ReportBody::Turned(turned)]).await;
     let Detail::Turn(turn) = cms.open_incident(Kind::VerdictTurned).await.detail else { panic!() };
     assert_eq!(turn.hosts.len(), 1);

@@ -15,7 +15,10 @@ fn counts(detail: &FileDetail) -> Vec<(String, u64)> {
 async fn the_same_reports_sent_again_change_nothing() {
     let cms = TestCms::new().await;
     let web = cms.host("web-1").await;
-    let reports = [web.next(ReportBody::Observation(Found::new("/opt/a", "a").0)), web.next(ReportBody::Observation(Found::new("/opt/a", "a").executed().0))];
+    let reports = [
+        web.next(ReportBody::Observation(Found::new("/opt/a", "a").0)),
+        web.next(ReportBody::Observation(Found::new("/opt/a", "a").executed().0)),
+    ];
     assert_eq!(web.send(&reports).await.watermark, 2);
     let before = cms.detail("a").await;
     let again = web.send(&reports).await;
@@ -85,7 +88,8 @@ async fn absurd_claims_are_kept_within_what_can_be_added_up() {
         found.0.file.size = u64::MAX;
         web.finds([found]).await;
     }
-    let source = |modified| InventorySource { source: Source::Package(package("bash", Fit::Match)), files: u64::MAX, executed: 0, modified };
+    let source =
+        |modified| InventorySource { source: Source::Package(package("bash", Fit::Match)), files: u64::MAX, executed: 0, modified };
     web.report([ReportBody::Inventory(Inventory { sources: vec![source(u64::MAX), source(1)], complete: true })]).await;
     assert_eq!(cms.detail("a").await.observations[0].count, 3 * u64::from(u32::MAX));
     let sources = cms.store.sources(&Default::default(), &PageRequest::default()).await.unwrap().items;
@@ -157,7 +161,9 @@ async fn commands_are_sent_until_they_are_answered_and_only_by_their_own_host() 
     let (golden, other) = (cms.host("golden").await, cms.host("other").await);
     let scan = golden.scan_requested(&cms).await;
     let due = cms.store.commands_due(golden.id, 10).await.unwrap();
-    assert!(matches!(&due[..], [command] if matches!(&command.body, CommandBody::StartScan(start) if start.scan == scan.id && start.reference)));
+    assert!(
+        matches!(&due[..], [command] if matches!(&command.body, CommandBody::StartScan(start) if start.scan == scan.id && start.reference))
+    );
     cms.store.command_done(other.id, due[0].id, None, cms.now()).await.unwrap();
     assert_eq!(cms.store.commands_due(golden.id, 10).await.unwrap(), due);
     cms.store.command_done(golden.id, due[0].id, Some("a scan is under way"), cms.now()).await.unwrap();

@@ -90,7 +90,13 @@ async fn switching_a_rule_off_withdraws_what_it_allowed_and_nothing_else() {
     cms.with_settings(json!({ "allow_unknown": "reference_scan_and_exec" })).await;
     let golden = cms.host("golden").await;
     let scan = golden.scan_requested(&cms).await.id;
-    golden.finds([Found::new("/opt/a", "unknown").in_scan(scan), Found::new("/opt/b", "safe").executed(), Found::new("/opt/c", "own").executed()]).await;
+    golden
+        .finds([
+            Found::new("/opt/a", "unknown").in_scan(scan),
+            Found::new("/opt/b", "safe").executed(),
+            Found::new("/opt/c", "own").executed(),
+        ])
+        .await;
     cms.ti_says_all(&[("unknown", unknown()), ("safe", known(0)), ("own", unknown())]).await;
     cms.publish().await;
     cms.decide("person's", Decision::Allowed).await;

@@ -41,7 +41,9 @@ async fn a_denied_package_is_a_draft_until_published_and_then_its_files_are_thre
     assert_eq!(cms.publish().await.sources, 1);
     assert_eq!(package().await, Listing::Denied);
     let asked = cms.store.commands_due(web.id, 10).await.unwrap();
-    assert!(matches!(&asked[..], [command] if matches!(&command.body, CommandBody::SourceFiles(Source::Package(asked)) if asked.name == "nmap")));
+    assert!(
+        matches!(&asked[..], [command] if matches!(&command.body, CommandBody::SourceFiles(Source::Package(asked)) if asked.name == "nmap"))
+    );
     assert!(cms.store.commands_due(db.id, 10).await.unwrap().is_empty(), "it holds none");
     let row = cms.row("old nmap").await;
     assert_eq!((row.status, row.reason), (Status::Threat, StatusReason::PackageNotAllowed));

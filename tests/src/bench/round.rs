@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
-use doorward_agent::identify::{IdentityStore, Identifier, Limits};
+use doorward_agent::identify::{Identifier, IdentityStore, Limits};
 use doorward_agent::scan::{ByPackage, Cancel, Finding, Options, Progress, Scan, Sink};
 use doorward_agent::trust::{PackageTrust, verify};
 use doorward_policy::PathBytes;
@@ -37,9 +37,12 @@ pub struct Round {
     /// Root of the file system
     #[arg(long)]
     pub root: PathBuf,
-    /// Folder for the identity store and what rounds leave each other
+    /// Folder for the identity store, which rounds leave each other
     #[arg(long)]
     pub state: PathBuf,
+    /// Threads; 0 means as many as a scan takes
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
 }
 
 /// What a round did.
@@ -60,7 +63,7 @@ impl Round {
     /// # Errors
     /// When it could not be done.
     pub fn run(&self) -> Result<()> {
-        let threads = std::thread::available_parallelism()?.get();
+        let threads = self.options().threads_used();
         let mut outcome = match self.work {
             Work::Scan => self.scan()?,
             Work::Limit => self.limit(threads)?,
@@ -83,7 +86,7 @@ impl Round {
         let trust = PackageTrust::load(&self.root)?;
         let sink = Unresolved::default();
         let scan = Scan {
-            options: Options { root: self.root.clone(), one_filesystem: true, ..Options::default() },
+            options: self.options(),
             identifier: &identifier,
             trust: trust.as_ref(),
             judge: &ByPackage::default(),
@@ -99,6 +102,10 @@ impl Round {
             unresolved: sink.0.load(Ordering::Relaxed),
             ..Outcome::default()
         })
+    }
+
+    fn options(&self) -> Options {
+        Options { root: self.root.clone(), threads: self.threads, one_filesystem: true, ..Options::default() }
     }
 
     fn limit(&self, threads: usize) -> Result<Outcome> {

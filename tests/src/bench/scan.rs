@@ -89,7 +89,10 @@ impl Rounds<'_> {
         };
         self.note(caches.to_owned());
         self.note(format!("medians of {} rounds, sides in alternating order, every round a process of its own", self.options.rounds));
-        self.note(format!("scan.memory: highest VmHWM of all scans measured here, of the file system {} is on", self.options.root.display()));
+        self.note(format!(
+            "scan.memory: highest VmHWM of all scans measured here, of the file system {} is on",
+            self.options.root.display()
+        ));
     }
 
     /// A scan that knows nothing beside the limit.

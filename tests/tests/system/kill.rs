@@ -39,9 +39,7 @@ fn nothing_acknowledged_is_lost_when_either_side_is_killed() {
             site.serve();
         }
     }
-    eventually("the scan ends although it was killed", || {
-        site.ask(&["scan", "show", &scan]).ok().filter(|scan| scan["state"] == "done")
-    });
+    eventually("the scan ends although it was killed", || site.ask(&["scan", "show", &scan]).ok().filter(|scan| scan["state"] == "done"));
     let _ = site.settled();
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for row in site.allowlist().into_iter().filter(|row| row["sources"].to_string().contains("scan")) {

@@ -17,7 +17,10 @@ fn only_what_nobody_vouches_for_leaves_the_host() {
     let (packaged, changed, foreign) = (unheard_of("packaged"), unheard_of("changed by hand"), unheard_of("foreign"));
     let host = site
         .host("web-1")
-        .with_package("hello", &[("usr/bin/hello", &packaged), ("usr/bin/tampered", &unheard_of("as packaged")), ("usr/share/doc/hello", b"text")])
+        .with_package(
+            "hello",
+            &[("usr/bin/hello", &packaged), ("usr/bin/tampered", &unheard_of("as packaged")), ("usr/share/doc/hello", b"text")],
+        )
         .with_file("usr/bin/tampered", &changed)
         .with_file("opt/foreign", &foreign)
         .with_file("opt/notes.txt", b"nothing that could run")
@@ -101,8 +104,13 @@ fn a_safe_file_is_allowed_and_an_unknown_one_waits_for_a_person() {
     let (safe, doubtful, unknown) = (unheard_of("safe"), unheard_of("trust factor 3"), unheard_of("unknown"));
     site.ti_says(&sha256(&safe), RecordStatus::Known, 2);
     site.ti_says(&sha256(&doubtful), RecordStatus::Known, 3);
-    let host =
-        site.host("web-1").with_file("opt/safe", &safe).with_file("opt/doubtful", &doubtful).with_file("opt/unknown", &unknown).enrolled().running();
+    let host = site
+        .host("web-1")
+        .with_file("opt/safe", &safe)
+        .with_file("opt/doubtful", &doubtful)
+        .with_file("opt/unknown", &unknown)
+        .enrolled()
+        .running();
     let _ = host.reference_scan(&site);
     let _ = site.settled();
     assert_eq!(site.file_with_reason(&sha256(&safe), "known")["status"], "safe");

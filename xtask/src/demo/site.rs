@@ -18,7 +18,7 @@ use super::simulator::Simulator;
 use crate::step::{Failure, Outcome};
 
 /// Longest wait for a program to come up.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How often a wait looks again.
 const POLL_INTERVAL: Duration = Duration::from_millis(25);

@@ -20,7 +20,7 @@ pub(crate) fn of(key: &FingerprintKey, identity: &Identity, claim: NameClaim) ->
 /// PERF: keyed digests spread evenly, so its value tells its place to within a few dozen entries: three probes where a
 /// binary search of 340,000 makes eighteen.
 pub(crate) fn find(list: &Fingerprints, fingerprint: u64) -> Option<usize> {
-    let guess = (u128::from(fingerprint) * list.len() as u128 >> 64) as usize;
+    let guess = ((u128::from(fingerprint) * list.len() as u128) >> 64) as usize;
     let (mut start, mut end) = (guess, guess);
     let mut step = 16;
     while start > 0 && list[start] > fingerprint {

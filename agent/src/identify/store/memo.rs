@@ -2,7 +2,7 @@
 
 use super::row::{Row, encode};
 use super::{IdentityStore, fingerprint};
-use crate::identify::{Examined, NameClaim};
+use crate::identify::{Examined, Identity, NameClaim};
 
 /// Rows gathered before they are told.
 const ROWS: usize = 128;
@@ -32,6 +32,12 @@ impl Memo {
                 self.digested_bytes += identity.size;
             }
         }
+    }
+
+    /// The note on a candidate; there are few, so they are simply gone through.
+    pub(super) fn row(&self, identity: &Identity) -> Option<Row> {
+        let key = identity.key();
+        self.rows.iter().find(|row| row[..Identity::KEY_BYTES] == key).copied()
     }
 
     /// Whether it is time to tell the store.

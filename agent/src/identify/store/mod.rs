@@ -125,9 +125,7 @@ impl IdentityStore {
             }
             generation.absorb(replayed.learnt);
         }
-        let overlay = overlay
-            .transpose()
-            .unwrap_or_else(|error| none_with(&mut problems, StoreProblem::NotWritable(error.to_string())));
+        let overlay = overlay.transpose().unwrap_or_else(|error| none_with(&mut problems, StoreProblem::NotWritable(error.to_string())));
         let store = Self {
             key,
             generation: ArcSwap::from_pointee(generation),

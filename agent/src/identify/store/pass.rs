@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::generation::Generation;
-use super::{IdentityStore, fingerprint, identified, row};
+use super::{IdentityStore, Memo, fingerprint, identified, row};
 use crate::identify::{Identified, Inode, NameClaim};
 
 /// What the store says of a file by its stat alone.
@@ -45,10 +45,11 @@ impl<'a> Pass<'a> {
         identified(&self.generation.rows[at], inode, want_md5()).map_or(Known::Nothing, Known::Candidate)
     }
 
-    /// Looks a candidate up among what was learnt since the pass began: worth its lock for files with several links only.
+    /// Looks a candidate up among what was learnt since the pass began, and in a thread's own notes: worth its price for
+    /// files with several links only.
     #[must_use]
-    pub fn look_up_recent(&self, inode: &Inode, want_md5: bool) -> Option<Identified> {
-        let row = self.store.recent().row(&inode.identity)?;
+    pub fn look_up_recent(&self, memo: &Memo, inode: &Inode, want_md5: bool) -> Option<Identified> {
+        let row = memo.row(&inode.identity).or_else(|| self.store.recent().row(&inode.identity))?;
         identified(&row, inode, want_md5)
     }
 

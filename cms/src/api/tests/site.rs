@@ -70,7 +70,7 @@ impl Site {
     pub(crate) async fn enroll(&self, name: &str) -> HostId {
         let store = self.allowlist.store();
         let profile = store.profile("default").await.unwrap().unwrap().id;
-        let new = NewToken { secret_hash: *mint_hash(name).as_bytes(), profile, uses: 1, expires_at: i64::MAX };
+        let new = NewToken { secret_hash: crate::enrollment::mint_token([7; 32]).secret_hash, profile, uses: 1, expires_at: i64::MAX };
         let token = store.create_token(&new, "root", NOW).await.unwrap();
         let facts = HostFacts {
             host_name: name.into(),
@@ -160,11 +160,6 @@ impl Site {
         let _ = stream.read_to_end(&mut answer).await;
         answer
     }
-}
-
-fn mint_hash(name: &str) -> Sha256 {
-    use sha2::Digest;
-    Sha256::new(sha2::Sha256::digest(name).into())
 }
 
 /// A file's name, told apart by one byte.

@@ -13,7 +13,7 @@ use super::end::End;
 const QUEUE_MAX: usize = 8;
 
 /// How long one message may wait for the host to take those before it.
-const SEND_DEADLINE: Duration = Duration::from_secs(30);
+const SEND_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long the last word may wait. The host has had its chance.
 const LAST_WORD_DEADLINE: Duration = Duration::from_secs(1);

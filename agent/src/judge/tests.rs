@@ -1,0 +1,109 @@
+//! Judging on a host of its own, with a package that owns one program.
+
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use doorward_policy::{Fit, Row};
+use doorward_service::Clock;
+
+use super::*;
+use crate::identify::{Identifier, IdentityStore, Limits};
+use crate::system::entropy;
+
+/// A root with the package `tools`, which owns `/usr/bin/packaged`.
+pub(crate) struct TestRoot {
+    _folder: tempfile::TempDir,
+    pub(crate) path: PathBuf,
+    pub(crate) identifier: Identifier,
+    pub(crate) judge: Judge,
+}
+
+impl TestRoot {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap();
+        fs::create_dir_all(path.join("usr/bin")).unwrap();
+        fs::write(path.join("usr/bin/packaged"), "#!/bin/sh\nexit 0\n").unwrap();
+        write_package_database(&path);
+        let (trust, problem) = Trust::open(&path);
+        assert!(problem.is_none(), "{problem:?}");
+        let root = PathBytes::new(path.as_os_str().as_bytes());
+        let identifier = Identifier::new(Arc::new(IdentityStore::in_memory(entropy::fill)), Clock::system(), Limits::default());
+        let judge = Judge::new(Arc::new(Lists::unenrolled()), Arc::new(trust), Arc::default(), root);
+        Self { _folder: folder, path, identifier, judge }
+    }
+
+    pub(crate) fn identified(&self, name: &str) -> Identified {
+        let path = self.path.join(name);
+        self.identifier.file(&File::open(path).unwrap(), name.as_bytes(), true, &|| false).unwrap().unwrap()
+    }
+
+    fn judged(&self, name: &str) -> Judged {
+        let file = self.identified(name);
+        let path = PathBytes::new(self.path.join(name).as_os_str().as_bytes());
+        let evidence = self.judge.evidence(Some(&path), file.digests.md5.as_ref());
+        self.judge.judge(&file.digests.sha256, &file.identity, &evidence)
+    }
+}
+
+fn write_package_database(root: &Path) {
+    let info = root.join("var/lib/dpkg/info");
+    fs::create_dir_all(&info).unwrap();
+    let status = "Package: tools\nStatus: install ok installed\nArchitecture: amd64\nMaintainer: Nobody <nobody@example.org>\n\
+                  Version: 1.0-1\nDescription: tools for tests\n\n";
+    fs::write(root.join("var/lib/dpkg/status"), status).unwrap();
+    fs::write(info.join("tools.list"), "/.\n/usr\n/usr/bin\n/usr/bin/packaged\n").unwrap();
+    // MD5 of "#!/bin/sh\nexit 0\n".
+    fs::write(info.join("tools.md5sums"), "MD5SUM  usr/bin/packaged\n".replace("MD5SUM", MD5_OF_PACKAGED)).unwrap();
+}
+
+const MD5_OF_PACKAGED: &str = "33e4fd94e2560e008e2c3b431d0e3419";
+
+#[test]
+fn a_packages_own_file_is_allowed_by_it() {
+    let root = TestRoot::new();
+    let judged = root.judged("usr/bin/packaged");
+    assert_eq!(judged.judgement.row, Row::Package);
+    assert!(!judged.is_bad());
+}
+
+#[test]
+fn the_same_content_elsewhere_earns_nothing() {
+    let root = TestRoot::new();
+    fs::copy(root.path.join("usr/bin/packaged"), root.path.join("usr/bin/copy")).unwrap();
+    assert_eq!(root.judged("usr/bin/copy").judgement.row, Row::Nothing);
+}
+
+#[test]
+fn a_changed_file_of_a_package_is_told_as_modified() {
+    let root = TestRoot::new();
+    fs::write(root.path.join("usr/bin/packaged"), "#!/bin/sh\nexit 1\n").unwrap();
+    let judged = root.judged("usr/bin/packaged");
+    assert_eq!(judged.judgement.row, Row::Nothing);
+    assert_eq!(judged.subject.facts.package.unwrap().evidence.fit, Fit::Modified);
+}
+
+#[test]
+fn a_path_outside_the_root_or_none_at_all_earns_nothing() {
+    let root = TestRoot::new();
+    let file = root.identified("usr/bin/packaged");
+    let outside = PathBytes::new(*b"/usr/bin/packaged");
+    for path in [Some(&outside), None] {
+        assert!(root.judge.evidence(path, file.digests.md5.as_ref()).package.is_none(), "{path:?}");
+    }
+    assert!(!root.judge.wants_md5(&outside));
+    let inside = PathBytes::new(root.path.join("usr/bin/packaged").as_os_str().as_bytes());
+    assert!(root.judge.wants_md5(&inside));
+}
+
+#[test]
+fn the_closure_holds_this_very_program_and_its_loader() {
+    let root = TestRoot::new();
+    let closure = Closure::default();
+    closure.find(&root.identifier, Path::new("/"));
+    let own = File::open("/proc/self/exe").unwrap();
+    let own = root.identifier.file(&own, b"", false, &|| false).unwrap().unwrap();
+    assert!(closure.holds(&own.identity));
+    assert!(!closure.holds(&root.identified("usr/bin/packaged").identity));
+}
