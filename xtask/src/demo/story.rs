@@ -30,7 +30,7 @@ impl Ending {
         let json = self.to_json();
         let names = [
             ("files scanned", "scanned"),
-            ("bytes of candidates", "bytes"),
+            ("bytes of files", "bytes"),
             ("trusted by package", "package_trusted"),
             ("unresolved", "unresolved"),
             ("looked up", "looked_up"),
@@ -209,7 +209,10 @@ fn flipped_verdict(site: &mut Site, narrator: &Narrator, folder: &Path) -> Outco
         ms(took),
         people_see(&file)
     ));
-    let (chain, took) = host_knows(site, &program, "malicious")?;
+    let (chain, took) = site.wait("the host knows its new name", STEP_TIMEOUT, |site| {
+        let told = why(site, &program)?;
+        Ok(Some(told).filter(|told| told["status"]["reason"] == "malicious" && told["threat_name"] == "Linux.Trojan.Demo"))
+    })?;
     narrator.say(&format!("{:.0} ms after that the host knows: {}", ms(took), text(&chain["threat_name"])));
     incident(site, narrator, &program, "verdict_turned")
 }

@@ -12,6 +12,9 @@ use super::*;
 use crate::intel::secret::Secret;
 use crate::intel::settings::{ProviderChoice, Settings};
 
+/// What a host says to a question.
+type Answer = fn(&Request) -> Reply;
+
 const PASSWORD: &str = "p4ss-of-account";
 
 fn file(number: u8) -> Sha256 {
@@ -116,7 +119,7 @@ async fn refusals_fail_as_the_table_says_and_are_not_repeated() {
 #[tokio::test]
 async fn what_is_the_hosts_fault_is_asked_of_the_next_host() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"rl\":{\"entries\":[";
-    let rows: [(&str, FailureKind, fn(&Request) -> Reply); 8] = [
+    let rows: [(&str, FailureKind, Answer); 8] = [
         ("500", FailureKind::Unavailable, |_| Reply::status(500, "")),
         ("503", FailureKind::Unavailable, |_| Reply::status(503, "")),
         ("504", FailureKind::Unavailable, |_| Reply::status(504, "")),
