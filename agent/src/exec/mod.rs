@@ -7,6 +7,7 @@
 
 mod cold;
 pub mod coverage;
+mod deferred;
 mod executable;
 pub mod history;
 pub mod location;

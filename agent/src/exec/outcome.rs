@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use doorward_policy::{Fit, PackageEvidence, Sha256, Status, Use, Verdict};
+use doorward_policy::{Evidence, Fit, PackageEvidence, Sha256, Status, Use, Verdict};
 use doorward_proto::report::{Observation, Process, ReportBody};
 
 use super::Counters;
+use super::deferred::Deferred;
 use super::history::{History, Note};
 use super::location::Location;
 use super::queue::Queue;
@@ -36,13 +37,29 @@ pub(super) struct Outcomes {
     pub(super) counters: Arc<Counters>,
     pub(super) reports: Arc<Queue<ReportBody>>,
     pub(super) settled_by_package: SettledByPackage,
+    pub(super) deferred: Deferred,
 }
 
 impl Outcomes {
-    /// Judges an execution of an identified file. Waits only for room in the queue of reports.
+    /// Judges an execution of an identified file, unless a package transaction is about to settle it. Waits only for room in the
+    /// queue of reports.
     pub(super) fn conclude(&self, execution: Execution, file: &Identified) {
+        let (_, judged) = self.judge(&execution, file);
+        let is_deferred = judged.judgement.verdict == Verdict::Undecided && self.deferred.offer(&self.judge, &execution, file);
+        if !is_deferred {
+            self.settle(execution, file);
+        }
+    }
+
+    fn judge(&self, execution: &Execution, file: &Identified) -> (Evidence, Judged) {
         let evidence = self.judge.evidence(execution.location.proven(), file.digests.md5.as_ref());
         let judged = self.judge.judge(&file.digests.sha256, &file.identity, &evidence);
+        (evidence, judged)
+    }
+
+    /// As [`Outcomes::conclude`], whatever transaction is open.
+    pub(super) fn settle(&self, execution: Execution, file: &Identified) {
+        let (evidence, judged) = self.judge(&execution, file);
         self.counters.judged.fetch_add(1, Ordering::Relaxed);
         let path = execution.location.reported();
         self.history.note(Note {

@@ -109,3 +109,70 @@ impl Reader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use nix::sys::eventfd::EfdFlags;
+    use nix::sys::fanotify::MaskFlags;
+
+    use super::*;
+    use crate::health::Pulses;
+
+    /// A reader with room for one sighting; `None`, loudly, where no group can be made.
+    fn reader() -> Option<Reader> {
+        let group = Group::notification().inspect_err(|error| eprintln!("SKIPPED: a test of the reader, because {error}")).ok()?;
+        Some(Reader {
+            group: Arc::new(group),
+            stop: Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK).unwrap()),
+            queue: Arc::new(Queue::new(1)),
+            counters: Arc::default(),
+            health: Health::default(),
+            pulse: Pulses::default().add("reader", 1),
+            clock: Clock::standing(7),
+            own_pid: 100,
+        })
+    }
+
+    /// An execution by this process; the file's other end tells when it is closed.
+    fn event(pid: i32) -> (Event, std::io::PipeReader) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let file = Some(File::from(OwnedFd::from(writer)));
+        (Event { mask: MaskFlags::FAN_OPEN_EXEC, file, pid, process: None }, reader)
+    }
+
+    fn is_closed(mut pipe: std::io::PipeReader) -> bool {
+        pipe.read(&mut [0]).unwrap() == 0
+    }
+
+    #[test]
+    fn what_does_not_fit_the_queue_is_counted_and_closed() {
+        let Some(reader) = reader() else { return };
+        let ((first, _kept), (second, pipe)) = (event(1), event(2));
+        reader.pass_on(first, 7);
+        reader.pass_on(second, 7);
+        assert!(is_closed(pipe));
+        assert_eq!(reader.health.counts(), [("queue_full", 1)]);
+        assert_eq!(reader.queue.take().map(|sighting| (sighting.pid, sighting.observed_at)), Some((1, 7)));
+        assert_eq!(reader.counters.seen.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn our_own_executions_are_let_go_and_lost_events_counted() {
+        let Some(reader) = reader() else { return };
+        let (own, pipe) = event(100);
+        reader.pass_on(own, 7);
+        assert!(is_closed(pipe));
+        reader.pass_on(Event { mask: MaskFlags::FAN_Q_OVERFLOW, file: None, pid: 0, process: None }, 7);
+        assert_eq!(reader.counters.seen.load(Ordering::Relaxed), 0);
+        assert_eq!(reader.health.counts(), [("events_lost", 1)]);
+    }
+
+    #[test]
+    fn a_reader_that_is_asked_to_stop_ends() {
+        let Some(reader) = reader() else { return };
+        reader.stop.write(1).unwrap();
+        reader.run().unwrap();
+    }
+}

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 
 use super::cold::Cold;
 use super::coverage::Marks;
+use super::deferred::Deferred;
 use super::history::History;
 use super::mount::{MOUNTINFO, Mounts};
 use super::outcome::{Outcomes, SettledByPackage};
@@ -37,7 +38,8 @@ const QUEUE_EVENTS_MAX: u64 = 4096;
 const QUEUE_REPORTS_MAX: usize = 4096;
 /// Threads that read files. Two keep a large file from holding up all others; more would only crowd the disk.
 const WORKERS: usize = 2;
-/// The reader and the witness come back from one piece of work within this, in milliseconds, or the daemon is stuck.
+/// The reader comes back from one piece of work within this, in milliseconds, or the daemon is stuck. All other threads may have to
+/// wait for a disk, which starting anew would not mend.
 const VITAL_LIMIT_MS: i64 = 30_000;
 /// A thread that waits for a disk is worth a report after this, in milliseconds.
 const SLOW_LIMIT_MS: i64 = 60_000;
@@ -115,9 +117,6 @@ impl Watch {
     pub fn start(setup: Setup) -> Result<Self, GroupError> {
         let group = Arc::new(Group::notification()?);
         let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(GroupError::Init)?);
-        let budget = descriptor_budget();
-        // A sighting has two descriptors, a job one.
-        let queue = Arc::new(Queue::new(usize::try_from((budget / 4).min(QUEUE_EVENTS_MAX)).unwrap_or(16)));
         let reports = Arc::new(Queue::new(QUEUE_REPORTS_MAX));
         let mounts = Arc::new(ArcSwap::from_pointee(Mounts::default()));
         let (coverage_sender, coverage) = watch::channel(Coverage::default());
@@ -130,22 +129,8 @@ impl Watch {
             stop: Arc::clone(&stop),
         };
         remarker.renew().map_err(refused)?;
-        let bench = Arc::new(Bench {
-            queue: Arc::clone(&queue),
-            cold: Cold::new(usize::try_from((budget / 2).min(QUEUE_EVENTS_MAX)).unwrap_or(16)),
-            identifier: Arc::clone(&setup.identifier),
-            outcomes: Outcomes {
-                judge: Arc::clone(&setup.judge),
-                history: Arc::clone(&setup.history),
-                counters: Arc::clone(&setup.counters),
-                reports: Arc::clone(&reports),
-                settled_by_package: Arc::clone(&setup.settled_by_package),
-            },
-            mounts: Arc::clone(&mounts),
-            health: setup.health.clone(),
-            is_stopping: AtomicBool::new(false),
-        });
         let is_stopping = Arc::new(AtomicBool::new(false));
+        let bench = Arc::new(bench(&setup, &reports, &mounts, &is_stopping));
         let failed = Arc::new(Notify::new());
         let (judging, judged) = sync_channel(0);
         let (recording, recorded) = sync_channel(0);
@@ -170,7 +155,7 @@ impl Watch {
         };
         threads.start("exec-reader", move || reader.run().map_err(|error| error.to_string()))?;
         threads.start("exec-mounts", move || remarker.run().map_err(|error| error.to_string()))?;
-        let (bench, pulse) = (Arc::clone(&self.bench), setup.vital.add("witness", VITAL_LIMIT_MS));
+        let (bench, pulse) = (Arc::clone(&self.bench), setup.slow.add("witness", SLOW_LIMIT_MS));
         threads.start("exec-witness", move || {
             bench.witness(&pulse);
             Ok(())
@@ -182,6 +167,13 @@ impl Watch {
                 Ok(())
             })?;
         }
+        let (bench, is_stopping) = (Arc::clone(&self.bench), Arc::clone(&self.is_stopping));
+        threads.start("exec-deferred", move || {
+            let Outcomes { deferred, judge, .. } = &bench.outcomes;
+            let settle = |execution, file: &_| bench.outcomes.settle(execution, file);
+            deferred.run(judge, &bench.identifier, settle, || is_stopping.load(Ordering::Relaxed));
+            Ok(())
+        })?;
         let (bench, counters) = (Arc::clone(&self.bench), Arc::clone(&setup.counters));
         let (mounts, clock) = (self.mounts.load_full(), setup.clock.clone());
         threads.start("exec-catch-up", move || {
@@ -239,7 +231,6 @@ impl Watch {
 
     fn ask_to_stop(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
-        self.bench.is_stopping.store(true, Ordering::Relaxed);
         if let Err(error) = self.stop.write(1) {
             tracing::warn!(%error, "cannot tell the reader to stop");
         }
@@ -252,6 +243,28 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.ask_to_stop();
         self.reports.close();
+    }
+}
+
+fn bench(setup: &Setup, reports: &Arc<Queue<ReportBody>>, mounts: &Arc<ArcSwap<Mounts>>, is_stopping: &Arc<AtomicBool>) -> Bench {
+    let budget = descriptor_budget();
+    let room = |descriptors: u64| usize::try_from(descriptors.min(QUEUE_EVENTS_MAX)).unwrap_or(usize::MAX);
+    Bench {
+        // A sighting has two descriptors, a job one: half of the budget each.
+        queue: Arc::new(Queue::new(room(budget / 4))),
+        cold: Cold::new(room(budget / 2)),
+        identifier: Arc::clone(&setup.identifier),
+        outcomes: Outcomes {
+            judge: Arc::clone(&setup.judge),
+            history: Arc::clone(&setup.history),
+            counters: Arc::clone(&setup.counters),
+            reports: Arc::clone(reports),
+            settled_by_package: Arc::clone(&setup.settled_by_package),
+            deferred: Deferred::default(),
+        },
+        mounts: Arc::clone(mounts),
+        health: setup.health.clone(),
+        is_stopping: Arc::clone(is_stopping),
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Bench {
     pub(super) outcomes: Outcomes,
     pub(super) mounts: Arc<ArcSwap<Mounts>>,
     pub(super) health: Health,
-    pub(super) is_stopping: AtomicBool,
+    pub(super) is_stopping: Arc<AtomicBool>,
 }
 
 impl Bench {

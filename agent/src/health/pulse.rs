@@ -3,15 +3,14 @@
 //! A loop that waits for work is idle and never overdue; one that took work up and does not come back is. Time comes in as a
 //! parameter (milliseconds of a monotonic clock), so nothing here depends on when it is tested.
 
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Value of a pulse whose loop waits for work.
 const IDLE: i64 = i64::MIN;
 
-/// The beat of one loop. Cheap enough for the reader thread: one atomic store.
-#[derive(Debug, Clone)]
+/// The beat of one loop, for as long as the loop has it. Cheap enough for the reader thread: one atomic store.
+#[derive(Debug)]
 pub struct Pulse(Arc<Beat>);
 
 #[derive(Debug)]
@@ -33,31 +32,29 @@ impl Pulse {
     }
 }
 
-/// All loops of the daemon.
+/// All loops there are now. One that ended, however it did, is no longer looked at: that it is missing is for others to notice.
 #[derive(Debug, Clone, Default)]
-pub struct Pulses(Arc<Mutex<Vec<Pulse>>>);
+pub struct Pulses(Arc<Mutex<Vec<Weak<Beat>>>>);
 
 impl Pulses {
     /// Adds a loop that must come back within `limit_ms` of taking up work. It is idle until its first beat.
     #[must_use]
     pub fn add(&self, name: &'static str, limit_ms: i64) -> Pulse {
-        let pulse = Pulse(Arc::new(Beat { name, limit_ms, last_ms: AtomicI64::new(IDLE) }));
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(pulse.clone());
-        pulse
+        let beat = Arc::new(Beat { name, limit_ms, last_ms: AtomicI64::new(IDLE) });
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&beat));
+        Pulse(beat)
     }
 
     /// The name of a loop that is overdue at `now_ms`, if one is.
     #[must_use]
     pub fn overdue(&self, now_ms: i64) -> Option<&'static str> {
-        let pulses = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        pulses
-            .iter()
-            .map(|pulse| &pulse.0)
-            .find(|beat| {
-                let last_ms = beat.last_ms.load(Ordering::Relaxed);
-                last_ms != IDLE && now_ms.saturating_sub(last_ms) > beat.limit_ms
-            })
-            .map(|beat| beat.name)
+        let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        beats.retain(|beat| beat.strong_count() > 0);
+        let is_overdue = |beat: &Arc<Beat>| {
+            let last_ms = beat.last_ms.load(Ordering::Relaxed);
+            last_ms != IDLE && now_ms.saturating_sub(last_ms) > beat.limit_ms
+        };
+        beats.iter().filter_map(Weak::upgrade).find(is_overdue).map(|beat| beat.name)
     }
 }
 
@@ -78,6 +75,16 @@ mod tests {
         assert_eq!(pulses.overdue(7_000), None);
         reader.idle();
         assert_eq!(pulses.overdue(35_001), Some("worker"));
+    }
+
+    #[test]
+    fn a_loop_that_ended_is_not_waited_for() {
+        let pulses = Pulses::default();
+        let reader = pulses.add("reader", 10);
+        reader.beat(0);
+        assert_eq!(pulses.overdue(100), Some("reader"));
+        drop(reader);
+        assert_eq!(pulses.overdue(100), None);
     }
 
     #[test]

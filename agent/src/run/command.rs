@@ -63,12 +63,15 @@ impl Commands {
     }
 
     fn start_scan(&self, asked: Asked) {
-        if self.agent.scans.current().is_some_and(|current| current.scan == Some(asked.scan)) {
-            // The CMS repeats what it has no answer to; this scan's answer is still to come.
+        if !self.agent.scans.expect(asked.scan) {
             return;
         }
         let commands = self.clone();
-        drop(self.lifecycle.spawn(async move { commands.run_asked(asked).await }));
+        drop(self.lifecycle.spawn(async move {
+            let scan = asked.scan;
+            commands.run_asked(asked).await;
+            commands.agent.scans.told(&scan);
+        }));
     }
 
     async fn run_asked(&self, asked: Asked) {

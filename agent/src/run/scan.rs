@@ -3,6 +3,7 @@
 //! A scan for the CMS is written down before it starts and struck out when its end was told, so that one cut short by a kill runs
 //! again with the same id. Findings are on disk in `pending` before the scan goes on; when that is full, the scan waits.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ const FILE_MODE: u32 = 0o600;
 pub(super) struct Scans {
     path: PathBuf,
     current: Mutex<Option<Current>>,
+    /// Scans of the CMS whose end it was not told yet.
+    untold: Mutex<BTreeSet<ScanId>>,
 }
 
 /// A scan under way, for whoever shows or stops it.
@@ -102,7 +105,7 @@ impl Purpose {
 
 impl Scans {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, current: Mutex::new(None) }
+        Self { path, current: Mutex::new(None), untold: Mutex::default() }
     }
 
     /// Takes the place of the one scan that may be under way; `None` when it is taken.
@@ -119,6 +122,16 @@ impl Scans {
     /// The scan under way.
     pub(super) fn current(&self) -> Option<Current> {
         self.lock().clone()
+    }
+
+    /// Notes that the CMS waits for this scan's end; false when it does already, since it repeats what it has no answer to.
+    pub(super) fn expect(&self, scan: ScanId) -> bool {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner).insert(scan)
+    }
+
+    /// Notes that the CMS was told.
+    pub(super) fn told(&self, scan: &ScanId) {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner).remove(scan);
     }
 
     /// Writes down what is about to be scanned. Blocks.
@@ -327,6 +340,16 @@ mod tests {
         assert_eq!(scans.unfinished(), None);
         std::fs::write(path, b"{\"command\":").unwrap();
         assert_eq!(scans.unfinished(), None, "half a note is none");
+    }
+
+    #[test]
+    fn a_repeated_command_starts_no_second_scan() {
+        let scans = Scans::new(PathBuf::from("/nonexistent"));
+        let scan = asked(1).scan;
+        assert!(scans.expect(scan));
+        assert!(!scans.expect(scan));
+        scans.told(&scan);
+        assert!(scans.expect(scan));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use doorward_proto::report::ReportBody;
@@ -29,7 +30,12 @@ pub(super) fn start(agent: &Arc<Agent>, lifecycle: &Lifecycle) {
     drop(lifecycle.spawn(report_inventory(Arc::clone(agent), lifecycle.cancel())));
     drop(lifecycle.spawn(keep_learned(Arc::clone(agent), lifecycle.cancel())));
     let pulse = agent.vital.add("runtime", RUNTIME_LIMIT_MS);
-    drop(lifecycle.spawn(feed_watchdog(Arc::clone(agent), lifecycle.clone(), pulse)));
+    drop(lifecycle.spawn(beat(pulse, lifecycle.cancel())));
+    let (agent, lifecycle) = (Arc::clone(agent), lifecycle.clone());
+    // A thread of its own: what it watches over may be the very runtime that stands still.
+    if let Err(error) = thread::Builder::new().name("watchdog".into()).spawn(move || watch_pulses(&agent, &lifecycle)) {
+        tracing::error!(%error, "nothing notices when a part of the daemon gets stuck");
+    }
 }
 
 async fn report_health(agent: Arc<Agent>, cancel: CancellationToken) {
@@ -84,18 +90,24 @@ pub(super) fn keep(agent: &Agent) -> io::Result<()> {
     agent.inventory.keep()
 }
 
+/// Shows that asynchronous tasks get their turn.
+async fn beat(pulse: Pulse, cancel: CancellationToken) {
+    while !cancel.is_cancelled() {
+        pulse.beat(monotonic_ms());
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = tokio::time::sleep(PULSE_INTERVAL) => {}
+        }
+    }
+}
+
 /// Tells the service manager that all is well for as long as every vital loop turns. When one does not, the daemon stops by itself
 /// too, since not every manager watches.
-async fn feed_watchdog(agent: Arc<Agent>, lifecycle: Lifecycle, pulse: Pulse) {
+fn watch_pulses(agent: &Agent, lifecycle: &Lifecycle) {
     let interval = notify::watchdog_interval().map_or(PULSE_INTERVAL, |interval| interval.min(PULSE_INTERVAL));
     let cancel = lifecycle.cancel();
     let mut was_slow = None;
-    loop {
-        pulse.beat(monotonic_ms());
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            () = tokio::time::sleep(interval) => {}
-        }
+    while !cancel.is_cancelled() {
         let now_ms = monotonic_ms();
         if let Some(name) = agent.vital.overdue(now_ms) {
             agent.health.note(FailureReason::LoopStuck);
@@ -110,5 +122,6 @@ async fn feed_watchdog(agent: Arc<Agent>, lifecycle: Lifecycle, pulse: Pulse) {
             tracing::warn!(loop_name = name, "a thread has been waiting for a disk for long");
         }
         was_slow = slow;
+        thread::sleep(interval);
     }
 }

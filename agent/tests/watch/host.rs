@@ -39,7 +39,11 @@ pub(crate) struct TestHost {
 impl TestHost {
     /// A host with one package, `tools`, that owns `/usr/bin/packaged`.
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap())
+    }
+
+    /// As [`TestHost::new`], somewhere else than among the temporary files that everybody may write.
+    pub(crate) fn in_folder(folder: tempfile::TempDir) -> Self {
         let root = folder.path().canonicalize().unwrap();
         fs::create_dir_all(root.join("usr/bin")).unwrap();
         make_program(&root.join("usr/bin/packaged"), "packaged");
@@ -100,6 +104,40 @@ impl TestHost {
         path
     }
 
+    /// Whether the content of this file has been read since it was put there.
+    pub(crate) fn identifier_knows(&self, path: &Path) -> bool {
+        let file = fs::File::open(path).unwrap();
+        let stat = nix::sys::stat::fstat(&file).unwrap();
+        let filesystem = self.identifier.filesystems().id(stat.st_dev, &file).unwrap();
+        let inode = doorward_agent::identify::Inode::of(filesystem, &stat).unwrap();
+        self.identifier.store().candidate(&inode, false).is_some()
+    }
+
+    /// Opens a package transaction as dpkg does: by holding a lock on its file. It is over when the lock is dropped.
+    pub(crate) fn package_transaction(&self) -> fs::File {
+        let lock = fs::File::create(self.path("var/lib/dpkg/lock")).unwrap();
+        let range =
+            nix::libc::flock { l_type: nix::libc::F_WRLCK as _, l_whence: nix::libc::SEEK_SET as _, l_start: 0, l_len: 0, l_pid: 0 };
+        // Of the open file and not of the process, so that the watch in this very process sees it as another's.
+        nix::fcntl::fcntl(&lock, nix::fcntl::FcntlArg::F_OFD_SETLK(&range)).unwrap();
+        lock
+    }
+
+    /// Makes the package own a program as it is now, and has the database read again.
+    pub(crate) fn adopt(&self, name: &str) {
+        let info = self.path("var/lib/dpkg/info");
+        append(&info.join("tools.list"), &format!("/{name}\n"));
+        append(&info.join("tools.md5sums"), &format!("{}  {name}\n", md5(&self.path(name))));
+        self.judge.trust().reload().unwrap();
+    }
+
+    /// The same for `/bin/sleep`.
+    pub(crate) fn sleeper(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        copy_with_suffix("/bin/sleep", &path, name);
+        path
+    }
+
     /// Waits until observations of this path, however counted together, come to `count`, and gives the last of them.
     pub(crate) fn observed(&self, path: &Path, count: u64) -> Observation {
         let wanted = PathBytes::new(path.as_os_str().as_bytes());
@@ -131,10 +169,14 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
 
 /// Copies `/bin/true` and appends something, which the loader ignores and every digest notices.
 pub(crate) fn make_program(path: &Path, suffix: &str) {
-    let mut content = fs::read("/bin/true").unwrap();
+    copy_with_suffix("/bin/true", path, suffix);
+}
+
+fn copy_with_suffix(from: &str, to: &Path, suffix: &str) {
+    let mut content = fs::read(from).unwrap();
     content.extend_from_slice(suffix.as_bytes());
-    fs::write(path, content).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(to, content).unwrap();
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// dpkg's files for one package that owns `usr/bin/packaged` as it is now.
@@ -145,7 +187,15 @@ fn write_package_database(root: &Path) {
                   Version: 1.0-1\nDescription: tools for tests\n\n";
     fs::write(root.join("var/lib/dpkg/status"), status).unwrap();
     fs::write(info.join("tools.list"), "/.\n/usr\n/usr/bin\n/usr/bin/packaged\n").unwrap();
-    let output = Command::new("md5sum").arg(root.join("usr/bin/packaged")).output().unwrap();
-    let digest = String::from_utf8(output.stdout[..32].to_vec()).unwrap();
-    fs::write(info.join("tools.md5sums"), format!("{digest}  usr/bin/packaged\n")).unwrap();
+    fs::write(info.join("tools.md5sums"), format!("{}  usr/bin/packaged\n", md5(&root.join("usr/bin/packaged")))).unwrap();
+}
+
+fn md5(path: &Path) -> String {
+    let output = Command::new("md5sum").arg(path).output().unwrap();
+    String::from_utf8(output.stdout[..32].to_vec()).unwrap()
+}
+
+fn append(path: &Path, text: &str) {
+    let content = fs::read_to_string(path).unwrap();
+    fs::write(path, content + text).unwrap();
 }

@@ -13,8 +13,19 @@ use std::time::{Duration, Instant};
 use doorward_agent::exec::mount::{MOUNTINFO, Mounts};
 use doorward_agent::exec::processes_of;
 use doorward_agent::health::FailureReason;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
 use doorward_policy::{FileKind, Fit, PathBytes, Use};
 use host::{TestHost, make_program, wait_for};
+
+/// Gives this thread, and threads and processes it starts from now on, mounts of their own with an empty filesystem at `point`.
+fn private_mount<'a>(test: &str, point: &'a Path) -> Option<&'a Path> {
+    let private = unshare(CloneFlags::CLONE_NEWNS)
+        .and_then(|()| mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>))
+        .and_then(|()| mount(Some("none"), point, Some("tmpfs"), MsFlags::empty(), Some("size=64m,mode=0755")));
+    private.inspect_err(|error| eprintln!("SKIPPED: {test}, because mounts of its own were refused: {error}")).ok().map(|()| point)
+}
 
 #[test]
 fn an_unknown_program_is_noticed_with_its_process() {
@@ -39,8 +50,7 @@ fn an_unknown_program_is_noticed_with_its_process() {
 fn a_living_process_is_told_with_user_and_parent() {
     let host = TestHost::new();
     let Some(_watch) = host.watch("a_living_process_is_told_with_user_and_parent") else { return };
-    let program = host.path("sleeper");
-    fs::copy("/bin/sleep", &program).unwrap();
+    let program = host.sleeper("sleeper");
     let mut child = Command::new(&program).arg("60").spawn().unwrap();
     let seen = host.observed(&program, 1);
     let process = seen.process.unwrap();
@@ -82,6 +92,28 @@ fn a_packaged_program_stays_on_the_host_until_somebody_changes_it() {
 }
 
 #[test]
+fn what_a_package_transaction_puts_in_place_is_judged_when_it_is_over() {
+    const TEST: &str = "what_a_package_transaction_puts_in_place_is_judged_when_it_is_over";
+    // In a folder that is root's alone, which no temporary folder is.
+    let Some(folder) = private_mount(TEST, Path::new("/mnt")) else { return };
+    let host = TestHost::in_folder(tempfile::tempdir_in(folder).unwrap());
+    let Some(watch) = host.watch(TEST) else { return };
+    let transaction = host.package_transaction();
+    let program = host.program("usr/bin/unpacked");
+    let reported = || host.observations().into_iter().filter(|seen| seen.path.as_bytes().ends_with(b"/unpacked")).count();
+    // A file is remembered only when it was read some time after it was written, so the first execution may not show.
+    wait_for("an execution to be noticed", || {
+        Command::new(&program).status().unwrap();
+        host.identifier_knows(&program).then_some(())
+    });
+    host.adopt("usr/bin/unpacked");
+    drop(transaction);
+    wait_for("the package to settle it", || host.settled.lock().unwrap().iter().any(|(name, _)| name == "tools").then_some(()));
+    watch.stop();
+    assert_eq!(reported(), 0);
+}
+
+#[test]
 fn a_burst_loses_nothing_and_leaks_nothing() {
     const BURST: u64 = 400;
     let host = TestHost::new();
@@ -104,8 +136,7 @@ fn a_burst_loses_nothing_and_leaks_nothing() {
 #[test]
 fn what_runs_already_is_caught_up_with() {
     let host = TestHost::new();
-    let program = host.path("early");
-    fs::copy("/bin/sleep", &program).unwrap();
+    let program = host.sleeper("early");
     let mut child = Command::new(&program).arg("60").spawn().unwrap();
     // The file is open for execution before `spawn` returns, so the watch can know it only from the process.
     let watch = host.watch("what_runs_already_is_caught_up_with");
@@ -119,18 +150,10 @@ fn what_runs_already_is_caught_up_with() {
 
 #[test]
 fn a_filesystem_mounted_later_is_watched_and_told() {
-    use nix::mount::{MsFlags, mount};
-    use nix::sched::{CloneFlags, unshare};
-
+    const TEST: &str = "a_filesystem_mounted_later_is_watched_and_told";
+    let Some(_) = private_mount(TEST, Path::new("/mnt")) else { return };
     let host = TestHost::new();
-    // Mounts of this thread's own, and of threads it starts from now on: nobody else sees what is mounted below.
-    let private = unshare(CloneFlags::CLONE_NEWNS)
-        .and_then(|()| mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>));
-    if let Err(error) = private {
-        eprintln!("SKIPPED: a_filesystem_mounted_later_is_watched_and_told, because mounts of its own were refused: {error}");
-        return;
-    }
-    let Some(watch) = host.watch("a_filesystem_mounted_later_is_watched_and_told") else { return };
+    let Some(watch) = host.watch(TEST) else { return };
     let point = host.path("later");
     fs::create_dir(&point).unwrap();
     mount(Some("none"), &point, Some("tmpfs"), MsFlags::empty(), Some("size=4m,mode=0755")).unwrap();
@@ -149,8 +172,7 @@ fn a_filesystem_mounted_later_is_watched_and_told() {
 fn a_file_without_a_name_is_told_as_deleted() {
     let host = TestHost::new();
     let Some(_watch) = host.watch("a_file_without_a_name_is_told_as_deleted") else { return };
-    let program = host.path("fleeting");
-    fs::copy("/bin/sleep", &program).unwrap();
+    let program = host.sleeper("fleeting");
     let held = fs::File::open(&program).unwrap();
     fs::remove_file(&program).unwrap();
     let link = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&held));

@@ -1,8 +1,9 @@
 //! The least work that finds, reads and digests the candidates of a tree: what a scan is measured against.
 //!
-//! As many threads as a scan has take folders from one stack, open every regular file, look at its head, and give candidates the digests a scan
-//! gives them. Nothing is checked, remembered, judged or reported, no inode is asked for but a candidate's, which is read
-//! once however many names it has, and the paths of which packages list an MD5 are known beforehand.
+//! As many threads as a scan has take folders from one stack, open every regular file, look at its head, and give
+//! candidates the digests a scan gives them. Nothing is checked, remembered, judged or reported, no inode is asked for but a
+//! candidate's, which is read once however many names it has, and the paths of which packages list an MD5 are known
+//! beforehand.
 
 use std::collections::HashSet;
 use std::ffi::CStr;
