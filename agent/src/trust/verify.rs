@@ -3,6 +3,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
+use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -15,6 +16,15 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::database::{Database, Lists};
 use super::{Problems, TrustError};
+
+/// Threads for each core unless told otherwise.
+///
+/// PERF: most packaged files are small, so that a cold disk keeps its readers waiting: on two cores 91,000 files took 20 s with
+/// two threads, 13 s with eight, 10.7 s with sixteen.
+const THREADS_PER_CORE: usize = 8;
+
+/// Threads at most unless told otherwise.
+const THREADS_MAX: usize = 32;
 
 /// Files handed to a thread at a time.
 const BATCH_FILES: usize = 128;
@@ -58,7 +68,7 @@ pub enum Finding {
 
 type Batch = Vec<(CString, Md5)>;
 
-/// Verifies every packaged file below `root` on `threads` threads; `Ok(None)` when there is no dpkg database.
+/// Verifies every packaged file below `root` on `threads` threads, 0 for as many as serve the disk best; `Ok(None)` when there is no dpkg database.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -67,9 +77,13 @@ pub fn verify(root: &Path, threads: usize) -> Result<Option<Verification>, Trust
     let folder = File::open(root).map_err(|source| TrustError::Unreadable { path: root.to_owned(), source })?;
     let (send, batches) = sync_channel(BATCHES_WAITING_MAX);
     let batches = Mutex::new(batches);
+    let threads = match threads {
+        0 => thread::available_parallelism().map_or(1, NonZero::get).saturating_mul(THREADS_PER_CORE).min(THREADS_MAX),
+        threads => threads,
+    };
     let mut whole = Verification::default();
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(|| verify_batches(&folder, &batches))).collect();
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| verify_batches(&folder, &batches))).collect();
         let mut batch = Batch::new();
         for_each_digest(&database, |path, md5| {
             let Ok(path) = CString::new(path) else { return };

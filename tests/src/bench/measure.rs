@@ -27,9 +27,10 @@ pub(super) fn run(command: &mut Command, cache: Cache, accepted: &[i32]) -> Resu
         empty_caches();
     }
     let started = Instant::now();
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().with_context(|| format!("cannot run {command:?}"))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
     let seconds = started.elapsed().as_secs_f64();
-    ensure!(output.status.code().is_some_and(|code| accepted.contains(&code)), "{command:?} failed: {}", output.status);
+    let is_done = output.status.code().is_some_and(|code| accepted.contains(&code));
+    ensure!(is_done, "{command:?} failed: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     Ok(Ran { seconds, output: output.stdout })
 }
 

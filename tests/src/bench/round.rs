@@ -68,7 +68,7 @@ impl Round {
             Work::Scan => self.scan()?,
             Work::Limit => self.limit(threads)?,
             Work::Verify => {
-                let verification = verify::verify(&self.root, threads)?.ok_or_else(|| anyhow!("no package database"))?;
+                let verification = verify::verify(&self.root, self.threads)?.ok_or_else(|| anyhow!("no package database"))?;
                 Outcome { files: verification.files(), digested_bytes: verification.bytes, ..Outcome::default() }
             }
         };
