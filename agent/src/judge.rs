@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use doorward_policy::{Evidence, Judgement, Md5, PathBytes, Sha256, Standing, Status, Subject, Verdict, judge, status};
+use doorward_policy::{Evidence, Judgement, Md5, PathBytes, Response, Sha256, Standing, Status, Subject, Verdict, judge, respond, status};
 use doorward_proto::uplink;
 
 use crate::exec::mount::below;
@@ -69,6 +69,20 @@ impl Judge {
         Evidence { package, publisher: None }
     }
 
+    /// Rises after every change of what judging depends on. To be read before judging what is to be remembered.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.lists.generation().wrapping_add(self.trust.generation())
+    }
+
+    /// What the kernel is to be told of a judgement at `now_micros`, by the settings of this moment.
+    #[must_use]
+    pub fn respond(&self, judgement: Judgement, now_micros: i64) -> Response {
+        let settings = self.lists.settings();
+        let maintenance = settings.maintenance_until.is_some_and(|until| now_micros < until);
+        respond(settings.mode, maintenance, settings.unverified_action, judgement)
+    }
+
     /// Judges a file in an inode by its evidence.
     #[must_use]
     pub fn judge(&self, file: &Sha256, identity: &Identity, evidence: &Evidence) -> Judged {
@@ -105,7 +119,9 @@ impl Judge {
         &self.closure
     }
 
-    fn below_root(&self, path: &PathBytes) -> Option<PathBytes> {
+    /// A path as packages know it; `None` outside the root.
+    #[must_use]
+    pub fn below_root(&self, path: &PathBytes) -> Option<PathBytes> {
         match self.root.as_bytes() {
             b"/" => Some(path.clone()),
             root => below(path.as_bytes(), root).map(|rest| PathBytes::new([b"/", rest].concat())),

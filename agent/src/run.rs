@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_service::{Clock, Exit, Lifecycle, notify};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 mod agent;
 mod command;
 mod desk;
+mod insist;
 mod inventory;
 mod scan;
 mod turning;
@@ -29,6 +29,7 @@ use crate::facts;
 use crate::health::FailureReason;
 use crate::pending::OpenError;
 use crate::system::entropy;
+use crate::system::limit;
 use crate::system::lock::{InstanceLock, LockError};
 use crate::trust;
 use crate::uplink::{self, Uplink, UplinkHandle};
@@ -111,7 +112,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     agent::make_state_dir(&settings.state_dir).map_err(state_dir)?;
     let _lock = InstanceLock::take(&settings.state_dir.join("lock"))?;
     let credential = credential::load(&settings.credential_dir()).map_err(RunError::Credential)?.ok_or(RunError::NotEnrolled)?;
-    raise_descriptor_limit();
+    set_limits();
     tracing::info!(host = %credential.host_id, profile = %credential.profile, version = env!("CARGO_PKG_VERSION"), "starting");
 
     let agent = open(settings, credential).await?;
@@ -215,12 +216,13 @@ async fn close(agent: &Arc<Agent>) -> Result<(), RunError> {
     }
 }
 
-/// Events in flight are bounded by a quarter of the limit, so it is worth raising as far as allowed.
-fn raise_descriptor_limit() {
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < hard
-        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
-        tracing::debug!(%error, "the limit of descriptors stays where it is");
+/// What suits every mode. Locking memory and hiding from the out-of-memory killer are for a daemon that executions wait for.
+fn set_limits() {
+    // Events in flight are bounded by a quarter of the limit, so it is worth raising as far as allowed.
+    if let Err(error) = limit::raise_descriptors() {
+        tracing::warn!(%error, "fewer events can be in flight");
+    }
+    if let Err(error) = limit::forbid_core_dumps() {
+        tracing::warn!(%error, "a crash may hold executions up while its dump is written");
     }
 }

@@ -12,6 +12,8 @@ pub mod config;
 pub mod enrollment;
 pub mod incident;
 pub mod intel;
+mod lease;
+pub mod lock;
 pub mod profile;
 pub mod serve;
 pub mod signals;

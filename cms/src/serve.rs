@@ -16,6 +16,7 @@ use crate::config::Settings;
 use crate::enrollment::{Keys, KeysError};
 use crate::intel::chance::Chance;
 use crate::intel::{self, Engine};
+use crate::lock::{LockError, StateLock};
 use crate::signals::Signals;
 use crate::store::{Store, StoreError};
 use crate::uplink;
@@ -29,6 +30,9 @@ const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 /// Why the server did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    /// The state folder is another server's.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// CA or policy key: `init` was not run, or this user may not read them.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -63,8 +67,10 @@ impl ServeError {
     pub const fn exit(&self) -> Exit {
         match self {
             Self::Keys(_) | Self::Intel(_) => Exit::Config,
+            Self::Uplink(error) if error.is_configuration() => Exit::Config,
             Self::Store(_) => Exit::Io,
-            Self::Uplink(_) | Self::Socket(_) => Exit::Unavailable,
+            Self::Lock(LockError::File { .. }) => Exit::Config,
+            Self::Lock(LockError::Taken { .. }) | Self::Uplink(_) | Self::Socket(_) => Exit::Unavailable,
             Self::Signals(_) => Exit::Os,
             Self::Ended { .. } => Exit::Software,
         }
@@ -81,10 +87,12 @@ pub async fn serve(settings: &Settings) -> Result<(), ServeError> {
 
     let credentials = env::var_os(CREDENTIALS_VARIABLE).map(PathBuf::from);
     let keys = Keys::load(&settings.state_dir, credentials.as_deref())?;
+    // Before the database is opened, which may already change it.
+    let _lock = StateLock::take(&settings.state_dir)?;
     let store = Store::open(&settings.database()).await?;
-    // Whoever was connected to the process before this one is not connected to this one.
-    store.all_disconnected().await?;
     let allowlist = Allowlist::new(store.clone(), signals.clone(), Arc::clone(keys.policy_signer()), clock.clone());
+    let now = clock.now_micros();
+    allowlist.change(|store| async move { Ok::<_, StoreError>(((), store.take_up(now).await?)) }).await?;
 
     let provider = settings.intel.provider(clock.clone())?;
     let name = provider.name().to_owned();
@@ -92,7 +100,7 @@ pub async fn serve(settings: &Settings) -> Result<(), ServeError> {
     let intelligence = Intelligence { provider: name.clone(), control: engine.control() };
     let hosts = uplink::Server::bind(&settings.uplink, &keys, store.clone(), allowlist.clone(), signals, clock).await?;
     let socket = Socket::bind(&settings.socket())?;
-    let api = Api::new(allowlist, intelligence, keys.ca_key_hash());
+    let api = Api::new(allowlist.clone(), intelligence, keys.ca_key_hash());
     tracing::info!(hosts = %hosts.local_addr(), people = %settings.socket().display(), intelligence = name, version = env!("CARGO_PKG_VERSION"), "serving");
 
     let cancel = lifecycle.cancel();
@@ -113,6 +121,9 @@ pub async fn serve(settings: &Settings) -> Result<(), ServeError> {
     notify::stopping();
     if let Err(overdue) = lifecycle.shutdown(SHUTDOWN_GRACE).await {
         tracing::warn!(%overdue, "some work was cut short; nothing that was acknowledged is lost");
+    }
+    if !allowlist.settled(SHUTDOWN_GRACE).await {
+        tracing::warn!("a change was cut short and is undone; whoever asked for it got no answer");
     }
     store.close().await;
     ended.map_or(Ok(()), |(part, reason)| Err(ServeError::Ended { part, reason }))

@@ -59,7 +59,8 @@ impl Wake {
     }
 }
 
-/// Whom a committed transaction concerns. Collected inside it, sent after it.
+/// Whom a committed transaction concerns. Collected inside it, sent after it by [`crate::allowlist::Allowlist::change`].
+#[must_use = "who is concerned must be told; make the change through `Allowlist::change`"]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effect {
     /// Look-ups were queued or moved forward.

@@ -43,10 +43,11 @@ pub struct FileFacts {
 pub struct Process {
     /// Process id on the host.
     pub pid: u32,
-    /// Clock ticks since boot, field 22 of `/proc/PID/stat`: with `pid` it names one process of one boot.
+    /// Clock ticks since boot, field 22 of `/proc/PID/stat`: with `pid` it names one process of one boot. 0 when the process was gone
+    /// before anybody could look.
     pub start_ticks: u64,
-    /// Effective user.
-    pub uid: u32,
+    /// Effective user; `None` when the process was gone before anybody could look.
+    pub uid: Option<u32>,
     /// Parent's process id.
     pub parent_pid: u32,
     /// The parent's executable; `None` when it could not be read.
@@ -102,6 +103,25 @@ pub struct Denial {
     pub row: u8,
     /// Nothing settled it and the profile's unverified action denied it, or the deadline ran out.
     pub undecided: bool,
+}
+
+/// An execution whose file could not be identified, so that nothing judged it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unjudged {
+    /// Where the file was met.
+    pub path: PathBytes,
+    /// Who executed it, as far as it could be told.
+    pub process: Process,
+    /// Code of the failure table: why the file could not be identified.
+    pub reason: String,
+    /// It was denied for it.
+    pub denied: bool,
+    /// Microseconds since 1970, UTC.
+    pub first_observed_at: i64,
+    /// Microseconds since 1970, UTC.
+    pub last_observed_at: i64,
+    /// How often, since this report was opened.
+    pub count: u64,
 }
 
 /// What is watched and what is not.
@@ -175,6 +195,8 @@ pub enum ReportBody {
     Turned(Turned),
     /// Counters.
     Health(Health),
+    /// An execution of a file that could not be identified.
+    Unjudged(Unjudged),
 }
 
 /// One report. (host, store epoch, sequence) is its name for ever.

@@ -57,6 +57,9 @@ impl CmsMessage {
     }
 }
 
+/// The capability of an agent that can keep programs from running. Without it mode `protect` only detects.
+pub const CAPABILITY_PROTECT: &str = "protect";
+
 /// Opens the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {

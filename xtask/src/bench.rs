@@ -24,6 +24,8 @@ pub(crate) fn run(options: &Options) -> Outcome {
     distribution::ensure(&[Need { program: "debsums", package: "debsums" }])?;
     let folder = binary::build(Profile::Release)?;
     let mut bench = Command::new(folder.join("doorward-bench"));
+    // Some figures are of the programs themselves.
+    bench.env("DOORWARD_BIN_DIR", &folder);
     bench.arg(&options.name).args(options.json.then_some("--json")).args(&options.rest);
     step::run(&format!("bench {}", options.name), &mut bench)
 }

@@ -1,5 +1,7 @@
 //! `cargo xtask`: the project's chores. It builds and spawns the parts and never links them, so it is ready in seconds.
 
+#![forbid(unsafe_code)]
+
 mod bench;
 mod binary;
 mod demo;

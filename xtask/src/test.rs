@@ -10,6 +10,8 @@ use crate::step::{self, Outcome};
 const NEEDS: &[Need] = &[
     Need { program: "mkfs.ext4", package: "e2fsprogs" },
     Need { program: "mount", package: "mount" },
+    Need { program: "losetup", package: "mount" },
+    Need { program: "debootstrap", package: "debootstrap" },
     Need { program: "unshare", package: "util-linux" },
     Need { program: "python3", package: "python3" },
     Need { program: "pip3", package: "python3-pip" },

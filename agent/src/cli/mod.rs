@@ -6,10 +6,12 @@
 mod check_config;
 mod enroll;
 mod failure;
+mod guard;
 mod progress;
 mod run;
 mod scan;
 mod status;
+mod verify;
 mod why;
 
 use std::path::PathBuf;
@@ -62,10 +64,15 @@ enum Command {
     Status,
     /// Explain why a file may run here or not, and what would change it
     Why(why::Options),
+    /// Check every packaged file against its package; exit code 1 when something differs
+    Verify(verify::Options),
     /// Join a management server with a one-time token
     Enroll(enroll::Options),
     /// Read the configuration and say what is wrong with it
     CheckConfig,
+    /// Watch over the daemon that started this process
+    #[command(hide = true)]
+    Guard(guard::Options),
 }
 
 /// Reads the command line, does what it says, and says how it went.
@@ -80,7 +87,7 @@ pub fn main() -> ExitCode {
         }
     };
     match execute(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("doorward-agent: {failure}");
             failure.exit().into()
@@ -88,19 +95,22 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn execute(arguments: &Arguments) -> Result<(), Failure> {
+fn execute(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let Global { config, json, state_dir, runtime_dir, root } = &arguments.global;
     let overrides =
         Overrides { config: config.clone(), state_dir: state_dir.clone(), runtime_dir: runtime_dir.clone(), root: root.clone() };
-    let settings = Settings::read(&overrides).map_err(|error| Failure::of(Exit::Config, &error))?;
+    let settings = || Settings::read(&overrides).map_err(|error| Failure::of(Exit::Config, &error));
     match &arguments.command {
-        Command::Run => run::run(settings),
-        Command::Scan(options) => scan::run(&settings, options, *json),
-        Command::Status => status::run(&settings, *json),
-        Command::Why(options) => why::run(&settings, options, *json),
-        Command::Enroll(options) => enroll::run(&settings, options, *json),
-        Command::CheckConfig => check_config::run(&settings, *json),
+        Command::Run => run::run(settings()?)?,
+        Command::Scan(options) => scan::run(&settings()?, options, *json)?,
+        Command::Status => status::run(&settings()?, *json)?,
+        Command::Why(options) => why::run(&settings()?, options, *json)?,
+        Command::Verify(options) => return verify::run(&settings()?, options, *json).map(ExitCode::from),
+        Command::Enroll(options) => enroll::run(&settings()?, options, *json)?,
+        Command::CheckConfig => check_config::run(&settings()?, *json)?,
+        Command::Guard(options) => return Ok(guard::run(options)),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints a result: as one line of JSON, or as its text.

@@ -4,7 +4,6 @@
 use std::fmt;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 
 use doorward_policy::{
     Evidence, Explanation, FileKind, Judgement, Mode, PathBytes, Response, Sha256, Standing, Step, Verdict as Judged, explain, respond,
@@ -147,8 +146,7 @@ impl Asked<'_> {
         if let Some(mount) = self.mounts.by_id(id) {
             return Some(mount.watching());
         }
-        let table = format!("/proc/{}/mountinfo", self.caller?);
-        Some(Mounts::read(Path::new(&table)).ok()?.by_id(id)?.watching())
+        Some(Mounts::of_process(self.caller?).ok()?.by_id(id)?.watching())
     }
 
     fn never_judged(&self, path: PathBytes, size: u64, settings: &HostSettings) -> Why {

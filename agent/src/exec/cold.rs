@@ -1,75 +1,139 @@
-//! Files that have to be read before anything can be said of them: one read per inode state, however many executions wait for it.
+//! Files that have to be read before anything can be said of them: one read per inode state, however many executions wait for it,
+//! and large files never in the way of small ones.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::held::{Held, Target};
 use super::outcome::Execution;
-use super::queue::Queue;
 use crate::identify::Identity;
 
 /// Executions that may wait for one file; a busy host starts some thousand programs a second.
-const WAITING_MAX: usize = 1024;
+const WAITING_MAX: usize = 8_192;
+/// Files above this many bytes are read by threads of their own, the smallest first.
+const SMALL_BYTES_MAX: u64 = 32 << 20;
 
 /// A file to be read, and where it stood when it was met.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) file: File,
-    pub(super) identity: Identity,
+    pub(super) target: Target,
+    pub(super) key: Key,
     /// Last component of its path, as far as there is one.
     pub(super) name: Vec<u8>,
+    pub(super) only_root_writes: bool,
+}
+
+/// What is read once for all who wait: an MD5 is taken only for those who need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) identity: Identity,
     pub(super) want_md5: bool,
 }
 
-/// Jobs, and the executions that wait for each. An execution's descriptors are closed as soon as it waits for another's job.
+/// An execution that waits for a file to be read, and perhaps for its answer.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) execution: Execution,
+    pub(super) held: Option<Arc<Held>>,
+}
+
+/// Which files a thread reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Up to [`SMALL_BYTES_MAX`].
+    Small,
+    /// Above.
+    Large,
+}
+
+/// Jobs, and the executions that wait for each.
 #[derive(Debug)]
 pub(super) struct Cold {
-    jobs: Queue<Job>,
-    waiting: Mutex<HashMap<Identity, Vec<Execution>>>,
+    state: Mutex<State>,
+    changed: Condvar,
+    jobs_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    small: VecDeque<Job>,
+    /// By size and order of arrival.
+    large: BTreeMap<(u64, u64), Job>,
+    arrivals: u64,
+    waiting: HashMap<Key, Vec<Waiter>>,
+    is_closed: bool,
 }
 
 impl Cold {
-    /// Room for `jobs_max` open files.
+    /// Room for `jobs_max` open files in each lane.
     pub(super) fn new(jobs_max: usize) -> Self {
-        Self { jobs: Queue::new(jobs_max), waiting: Mutex::default() }
+        Self { state: Mutex::default(), changed: Condvar::new(), jobs_max }
     }
 
-    /// Adds an execution to those waiting for its file, and a job when it is the first; false when there is no room.
-    pub(super) fn offer(&self, job: Job, execution: Execution) -> bool {
-        let mut waiting = self.waiting();
-        if let Some(others) = waiting.get_mut(&job.identity) {
-            let has_room = others.len() < WAITING_MAX;
-            if has_room {
-                others.push(execution);
+    /// Adds an execution to those waiting for its file, and a job when it is the first; hands it back when there is no room.
+    #[expect(clippy::result_large_err, reason = "it is handed back to whoever had it")]
+    pub(super) fn offer(&self, job: Job, waiter: Waiter) -> Result<(), Waiter> {
+        let mut state = self.lock();
+        let size = job.key.identity.size;
+        let lane = if size > SMALL_BYTES_MAX { state.large.len() } else { state.small.len() };
+        let has_room = match state.waiting.get(&job.key) {
+            Some(others) => others.len() < WAITING_MAX,
+            None => lane < self.jobs_max && !state.is_closed,
+        };
+        if !has_room {
+            return Err(waiter);
+        }
+        let key = job.key;
+        let waiting = state.waiting.entry(key).or_default();
+        waiting.push(waiter);
+        if waiting.len() > 1 {
+            return Ok(());
+        }
+        if size > SMALL_BYTES_MAX {
+            state.arrivals += 1;
+            let arrival = state.arrivals;
+            state.large.insert((size, arrival), job);
+        } else {
+            state.small.push_back(job);
+        }
+        drop(state);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// The next file to read in this lane; `None` when it is over.
+    pub(super) fn take(&self, lane: Lane) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            let job = match lane {
+                Lane::Small => state.small.pop_front(),
+                Lane::Large => state.large.pop_first().map(|(_, job)| job),
+            };
+            if job.is_some() || state.is_closed {
+                return job;
             }
-            return has_room;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let identity = job.identity;
-        let is_queued = self.jobs.offer(job).is_ok();
-        if is_queued {
-            waiting.insert(identity, vec![execution]);
-        }
-        is_queued
-    }
-
-    /// The next file to read; `None` when it is over.
-    pub(super) fn take(&self) -> Option<Job> {
-        self.jobs.take()
     }
 
     /// Hands over everybody who waited for a job that is finished, however it ended.
-    pub(super) fn finish(&self, identity: &Identity) -> Vec<Execution> {
-        self.waiting().remove(identity).unwrap_or_default()
+    pub(super) fn finish(&self, key: &Key) -> Vec<Waiter> {
+        self.lock().waiting.remove(key).unwrap_or_default()
     }
 
     /// Nothing more is read; what waits is let go.
     pub(super) fn close(&self) {
-        self.jobs.close();
-        self.jobs.clear();
+        let mut state = self.lock();
+        let jobs = (std::mem::take(&mut state.small), std::mem::take(&mut state.large), std::mem::take(&mut state.waiting));
+        state.is_closed = true;
+        drop(state);
+        // Outside the lock: closing files may take a disk's time.
+        drop(jobs);
+        self.changed.notify_all();
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Identity, Vec<Execution>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,35 +143,56 @@ mod tests {
     use crate::exec::outcome::tests::execution;
     use crate::identify::FilesystemId;
 
-    fn job(inode: u64) -> Job {
-        let identity = Identity { filesystem: FilesystemId(1), inode, changed_ns: 0, size: 1 };
-        Job { file: tempfile::tempfile().unwrap(), identity, name: Vec::new(), want_md5: false }
+    fn job(inode: u64, size: u64) -> Job {
+        let identity = Identity { filesystem: FilesystemId(1), inode, changed_ns: 0, size };
+        let target = Target::Open(tempfile::tempfile().unwrap());
+        Job { target, key: Key { identity, want_md5: false }, name: Vec::new(), only_root_writes: false }
+    }
+
+    fn waiter(pid: u32) -> Waiter {
+        Waiter { execution: execution(pid), held: None }
+    }
+
+    fn inode(job: Option<Job>) -> Option<u64> {
+        job.map(|job| job.key.identity.inode)
     }
 
     #[test]
     fn one_read_serves_all_who_wait() {
         let cold = Cold::new(4);
-        assert!(cold.offer(job(1), execution(10)));
-        assert!(cold.offer(job(1), execution(11)));
-        assert!(cold.offer(job(2), execution(12)));
-        let first = cold.take().unwrap();
+        cold.offer(job(1, 1), waiter(10)).unwrap();
+        cold.offer(job(1, 1), waiter(11)).unwrap();
+        cold.offer(job(2, 1), waiter(12)).unwrap();
+        let first = cold.take(Lane::Small).unwrap();
         // Still in flight: whoever comes now waits too.
-        assert!(cold.offer(job(1), execution(13)));
-        let pids: Vec<_> = cold.finish(&first.identity).into_iter().map(|execution| execution.process.pid).collect();
+        cold.offer(job(1, 1), waiter(13)).unwrap();
+        let pids: Vec<_> = cold.finish(&first.key).into_iter().map(|waiter| waiter.execution.process.pid).collect();
         assert_eq!(pids, [10, 11, 13]);
-        assert_eq!(cold.take().unwrap().identity.inode, 2);
+        assert_eq!(inode(cold.take(Lane::Small)), Some(2));
+    }
+
+    #[test]
+    fn large_files_wait_for_each_other_and_the_smallest_goes_first() {
+        let cold = Cold::new(4);
+        for (inode, size) in [(1, 3), (2, 1), (3, 2)] {
+            cold.offer(job(inode, SMALL_BYTES_MAX + size), waiter(1)).unwrap();
+        }
+        cold.offer(job(4, SMALL_BYTES_MAX), waiter(1)).unwrap();
+        assert_eq!(inode(cold.take(Lane::Small)), Some(4));
+        assert_eq!([(); 3].map(|()| inode(cold.take(Lane::Large))), [Some(2), Some(3), Some(1)]);
     }
 
     #[test]
     fn no_room_means_no() {
         let cold = Cold::new(1);
-        assert!(cold.offer(job(1), execution(1)));
-        assert!(!cold.offer(job(2), execution(2)));
+        cold.offer(job(1, 1), waiter(1)).unwrap();
+        assert_eq!(cold.offer(job(2, 1), waiter(2)).unwrap_err().execution.process.pid, 2);
         for _ in 1..WAITING_MAX {
-            assert!(cold.offer(job(1), execution(3)));
+            cold.offer(job(1, 1), waiter(3)).unwrap();
         }
-        assert!(!cold.offer(job(1), execution(4)));
+        assert!(cold.offer(job(1, 1), waiter(4)).is_err());
         cold.close();
-        assert!(cold.take().is_none());
+        assert!(cold.take(Lane::Small).is_none());
+        assert!(cold.finish(&job(1, 1).key).is_empty());
     }
 }

@@ -1,46 +1,41 @@
 //! Which filesystems are watched: marks for every local one, and plain words about all others.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::Weak;
 
 use doorward_policy::PathBytes;
 use doorward_proto::limit::COVERAGE_FILESYSTEMS_MAX;
 use doorward_proto::report::{Coverage, Uncovered};
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
 
-use super::mount::{self, Mount, Mounts, Watching};
+use super::mount::{Mount, Mounts, Watching};
+use super::walk::{Obstacle, walk};
 use crate::health::{FailureReason, Health};
 use crate::system::group::{Group, GroupError};
 
-/// Why a filesystem that is mounted under another one is not watched.
-const HIDDEN: &str = "another mount hides it, so no path leads to it from here";
-
 /// Puts marks on filesystems and keeps account of it.
 pub(super) struct Marks {
-    group: Arc<Group>,
+    /// The reader's alone: were it kept here too, executions would wait for a reader that is gone.
+    group: Weak<Group>,
     health: Health,
 }
 
 impl Marks {
-    pub(super) const fn new(group: Arc<Group>, health: Health) -> Self {
+    pub(super) const fn new(group: Weak<Group>, health: Health) -> Self {
         Self { group, health }
     }
 
     /// Marks every local filesystem of the table, those already marked too (which changes nothing), and says what is covered.
     pub(super) fn renew(&self, mounts: &Mounts) -> Coverage {
         let mut coverage = Coverage { user_namespaces: user_namespaces(Path::new("/proc/sys")), ..Coverage::default() };
-        for mounts in by_filesystem(mounts) {
-            match mounts[0].watching() {
+        for group in by_filesystem(mounts) {
+            match group[0].watching() {
                 Watching::Needless => {}
-                Watching::Watched => self.mark(&mounts, &mut coverage),
+                Watching::Watched => self.mark(&group, mounts, &mut coverage),
                 Watching::Impossible(reason) => {
-                    coverage.uncovered.push(uncovered(mounts[0], format!("{reason}, and it could stop all watching")))
+                    coverage.uncovered.push(uncovered(group[0], format!("{reason}, and it could stop all watching")))
                 }
             }
         }
@@ -50,37 +45,46 @@ impl Marks {
     }
 
     /// Marks one filesystem through the first of its mounts that can be reached.
-    fn mark(&self, mounts: &[&Mount], coverage: &mut Coverage) {
-        let mut refusal = None;
-        for mount in mounts {
-            match self.mark_through(mount) {
-                Ok(true) => {
+    fn mark(&self, group: &[&Mount], mounts: &Mounts, coverage: &mut Coverage) {
+        let mut reason = Unmarked::Hidden;
+        for mount in group {
+            match self.mark_through(mount, mounts) {
+                Ok(()) => {
                     coverage.covered.push(mount.point.clone());
                     return;
                 }
-                Ok(false) => {}
-                Err(error) => refusal = Some(error),
+                Err(error) => reason = error,
             }
         }
-        let reason = refusal.map(|error| {
+        if matches!(reason, Unmarked::Refused(_)) {
             self.health.note(FailureReason::MarkFailed);
-            error.to_string()
-        });
-        coverage.uncovered.push(uncovered(mounts[0], reason.unwrap_or_else(|| HIDDEN.to_owned())));
+        }
+        coverage.uncovered.push(uncovered(group[0], reason.to_string()));
     }
 
-    /// False when another mount hides this one.
-    ///
-    /// SECURITY: what was mounted over the point (FUSE, by the folder's owner) must not get the mark, so the folder is opened first
-    /// and its mount compared.
-    fn mark_through(&self, mount: &Mount) -> Result<bool, GroupError> {
-        let point = Path::new(OsStr::from_bytes(mount.point.as_bytes()));
-        let folder = open(point, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()).map_err(GroupError::Mark)?;
-        if mount::id_of(&folder) != Some(mount.id) {
-            return Ok(false);
+    /// SECURITY: what was mounted over the point, or over a folder above it (FUSE, by the folder's owner), must neither get the mark
+    /// nor hold whoever looks, so the way there is walked and not looked up.
+    fn mark_through(&self, mount: &Mount, mounts: &Mounts) -> Result<(), Unmarked> {
+        if mounts.of_path(mount.point.as_bytes()).is_none_or(|reached| reached.id != mount.id) {
+            return Err(Unmarked::Hidden);
         }
-        self.group.watch_filesystem_of(folder.as_fd()).map(|()| true)
+        let place = walk(mount.point.as_bytes(), mounts)?;
+        let group = self.group.upgrade().ok_or(Unmarked::Over)?;
+        group.watch_filesystem_of(place.file.as_fd()).map_err(Unmarked::Refused)
     }
+}
+
+/// Why a filesystem got no mark through one of its mounts.
+#[derive(Debug, thiserror::Error)]
+enum Unmarked {
+    #[error("another mount hides it, so no path leads to it from here")]
+    Hidden,
+    #[error("{0}")]
+    Unreachable(#[from] Obstacle),
+    #[error("watching has ended")]
+    Over,
+    #[error("{0}")]
+    Refused(#[source] GroupError),
 }
 
 /// What can be said of a host that is not watched at all, for one reason.
@@ -124,6 +128,7 @@ fn user_namespaces(sysctl: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::mount;
 
     #[test]
     fn an_unwatched_host_names_every_filesystem_once_with_the_reason() {

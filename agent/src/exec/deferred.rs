@@ -1,16 +1,22 @@
 //! Executions during a package transaction. dpkg puts files in place before it writes their digests down, so what nothing settles
 //! now may be settled in a moment: such executions wait until the transaction is over and the database was read again, and are
-//! then judged once more. Nothing waits for ever, and only files where nobody but root can put them wait at all.
+//! then judged once more. Nothing waits for ever, and only files where nobody but root can put them wait at all. They wait in
+//! memory: a daemon that is killed meanwhile loses them, at most the last ten minutes', and finds only what still runs at its start.
 
 use std::collections::VecDeque;
-use std::ffi::CString;
+use std::fs::File;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::AT_FDCWD;
+use arc_swap::ArcSwap;
 
+use super::executable::open_for_reading;
+use super::monotonic_ms;
+use super::mount::Mounts;
 use super::outcome::Execution;
-use crate::identify::{Identified, Identifier, open_at};
+use super::walk::walk;
+use crate::health::Pulse;
+use crate::identify::{Identified, Identifier};
 use crate::judge::Judge;
 use crate::trust::transaction_is_open;
 
@@ -47,30 +53,33 @@ impl Deferred {
     }
 
     /// Waits for transactions to end and then has their executions settled, until `is_over`; the rest is settled then.
-    pub(super) fn run(&self, judge: &Judge, identifier: &Identifier, settle: impl Fn(Execution, &Identified), is_over: impl Fn() -> bool) {
+    pub(super) fn run(&self, means: &Means<'_>, settle: impl Fn(Execution, &Identified), is_over: impl Fn() -> bool) {
         let mut quiet_since = None;
         while !is_over() {
+            means.pulse.idle();
             let oldest = self.wait();
             let Some(oldest) = oldest else { continue };
-            if transaction_is_open(judge.trust().root()) {
+            means.pulse.beat(monotonic_ms());
+            if transaction_is_open(means.judge.trust().root()) {
                 quiet_since = None;
             } else if quiet_since.is_none() {
                 quiet_since = Some(Instant::now());
             }
             let is_settled = quiet_since.is_some_and(|since| since.elapsed() >= SETTLED_AFTER);
             if is_settled || oldest.elapsed() >= PATIENCE {
-                self.settle_all(judge, identifier, &settle);
+                self.settle_all(means, &settle, &is_over);
                 quiet_since = None;
             }
         }
-        self.settle_all(judge, identifier, &settle);
+        self.settle_all(means, &settle, &is_over);
     }
 
-    fn settle_all(&self, judge: &Judge, identifier: &Identifier, settle: &impl Fn(Execution, &Identified)) {
+    /// Settles everybody who waits; once it is over, by what is known of their files and without reading any again.
+    fn settle_all(&self, means: &Means<'_>, settle: &impl Fn(Execution, &Identified), is_over: &impl Fn() -> bool) {
         let waiting = std::mem::take(&mut *self.waiting());
         for (_, execution, file) in waiting {
-            let again = identify_again(judge, identifier, &execution, &file).unwrap_or(file);
-            settle(execution, &again);
+            let again = (!is_over()).then(|| means.identify_again(&execution, &file, is_over)).flatten();
+            settle(execution, &again.unwrap_or(file));
         }
     }
 
@@ -86,12 +95,26 @@ impl Deferred {
     }
 }
 
-/// The same content with an MD5, which nobody asked for before its package was known. `None` when the path holds something else by
-/// now.
-fn identify_again(judge: &Judge, identifier: &Identifier, execution: &Execution, file: &Identified) -> Option<Identified> {
-    let path = execution.location.proven().filter(|path| file.digests.md5.is_none() && judge.wants_md5(path))?;
-    let name = CString::new(path.as_bytes()).ok()?;
-    let open = open_at(AT_FDCWD, &name).ok()?;
-    let again = identifier.file(&open, path.file_name(), true, &|| false).ok()??;
-    (again.digests.sha256 == file.digests.sha256).then_some(again)
+/// What settling needs.
+pub(super) struct Means<'a> {
+    pub(super) judge: &'a Judge,
+    pub(super) identifier: &'a Identifier,
+    pub(super) mounts: &'a ArcSwap<Mounts>,
+    pub(super) pulse: &'a Pulse,
+}
+
+impl Means<'_> {
+    /// The same content with an MD5, which nobody asked for before its package was known. `None` when the path holds something else
+    /// by now, or when it is over meanwhile.
+    fn identify_again(&self, execution: &Execution, file: &Identified, is_over: &impl Fn() -> bool) -> Option<Identified> {
+        let path = execution.location.proven().filter(|path| file.digests.md5.is_none() && self.judge.wants_md5(path))?;
+        let place = walk(path.as_bytes(), &self.mounts.load()).ok()?;
+        let open = open_for_reading(&File::from(place.file))?;
+        let stop = || {
+            self.pulse.beat(monotonic_ms());
+            is_over()
+        };
+        let again = self.identifier.file(&open, path.file_name(), true, &stop).ok()??;
+        (again.digests.sha256 == file.digests.sha256).then_some(again)
+    }
 }

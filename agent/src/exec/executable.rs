@@ -3,6 +3,7 @@
 //! `/proc/PID/exe` leads to the very file, whatever its path is by now. Opened for its name only (O_PATH), which asks the
 //! filesystem nothing; only when its mount is known to be local does anything else happen to it.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -12,21 +13,60 @@ use nix::sys::stat::Mode;
 
 use super::mount::{self, Mounts, Watching};
 
-/// Opens the executable of `pid` by name only; `None` for kernel threads, ended processes and filesystems others answer for.
+/// Bytes of other namespaces' mount tables read by one [`Search`]; who makes a namespace decides how long its table is.
+const TABLES_BYTES_MAX: u64 = 64 << 20;
+
+/// Opens the executable of `pid` by name only; `None` for kernel threads, ended processes, filesystems others answer for, and
+/// whatever lies on a mount that this process's own table does not name. Costs the same whatever the process has mounted.
 pub(super) fn find(pid: i32, mounts: &Mounts) -> Option<File> {
-    let link = format!("/proc/{pid}/exe");
-    let file = File::from(open(link.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?);
-    let id = mount::id_of(&file)?;
-    let watching = match mounts.by_id(id) {
-        Some(mount) => mount.watching(),
-        // Another mount namespace: only that process's own table names its mounts.
-        None => Mounts::read(Path::new(&format!("/proc/{pid}/mountinfo"))).ok()?.by_id(id)?.watching(),
-    };
-    (watching == Watching::Watched).then_some(file)
+    let file = open_exe(pid)?;
+    let mount = mounts.by_id(mount::id_of(&file)?)?;
+    (mount.watching() == Watching::Watched).then_some(file)
 }
 
-/// Opens what [`find`] found for reading.
+/// Looks for executables in all mount namespaces, each process's own table read when ours does not name its mount.
+#[derive(Debug)]
+pub(super) struct Search<'a> {
+    mounts: &'a Mounts,
+    bytes_left: Cell<u64>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) const fn new(mounts: &'a Mounts) -> Self {
+        Self { mounts, bytes_left: Cell::new(TABLES_BYTES_MAX) }
+    }
+
+    /// As [`find`], wherever the process lives, for as long as the tables already read were not too long.
+    pub(super) fn find(&self, pid: i32) -> Option<File> {
+        // The file keeps its mount's number from being given to another for as long as it is open.
+        let file = open_exe(pid)?;
+        let id = mount::id_of(&file)?;
+        let watching = match self.mounts.by_id(id) {
+            Some(mount) => mount.watching(),
+            None => self.table(pid)?.by_id(id)?.watching(),
+        };
+        (watching == Watching::Watched).then_some(file)
+    }
+
+    fn table(&self, pid: i32) -> Option<Mounts> {
+        let left = self.bytes_left.get();
+        let path = format!("/proc/{pid}/mountinfo");
+        let (mounts, bytes) = Mounts::read_at_most(Path::new(&path), left.min(mount::FOREIGN_BYTES_MAX)).ok()?;
+        self.bytes_left.set(left.saturating_sub(bytes));
+        Some(mounts)
+    }
+}
+
+fn open_exe(pid: i32) -> Option<File> {
+    let link = format!("/proc/{pid}/exe");
+    Some(File::from(open(link.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?))
+}
+
+/// Opens what was found by name for reading; only what is known to lie on a watched filesystem, and only regular files.
 pub(super) fn open_for_reading(found: &File) -> Option<File> {
+    if !found.metadata().is_ok_and(|file| file.is_file()) {
+        return None;
+    }
     let link = format!("/proc/self/fd/{}", found.as_raw_fd());
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     open(link.as_str(), flags | OFlag::O_NOATIME, Mode::empty()).or_else(|_| open(link.as_str(), flags, Mode::empty())).ok().map(File::from)
@@ -56,13 +96,22 @@ mod tests {
     }
 
     #[test]
-    fn a_process_on_an_unknown_mount_is_looked_up_in_its_own_table() {
+    fn a_process_on_an_unknown_mount_is_looked_up_in_its_own_table_by_a_search_alone() {
         let pid = i32::try_from(std::process::id()).unwrap();
-        assert!(find(pid, &Mounts::default()).is_some());
+        let nothing = Mounts::default();
+        assert!(find(pid, &nothing).is_none());
+        let search = Search::new(&nothing);
+        assert!(search.find(pid).is_some());
+        let read = TABLES_BYTES_MAX - search.bytes_left.get();
+        assert!(read > 0);
+        search.bytes_left.set(1);
+        assert!(search.find(pid).is_none(), "a search reads only so much");
+        assert_eq!(search.bytes_left.get(), 0);
     }
 
     #[test]
     fn nobody_has_no_executable() {
         assert!(find(i32::MAX, &Mounts::default()).is_none());
+        assert!(Search::new(&Mounts::default()).find(i32::MAX).is_none());
     }
 }

@@ -2,24 +2,19 @@
 //!
 //! The kernel's own text for a descriptor is stale after a rename, ambiguous between mount namespaces and relative to the layer on
 //! an overlay's backing filesystem. Only a path that leads back to the very inode may earn package evidence; anything else is
-//! kept for people alone, in a form that no path can have. Resolving never crosses into another mount, so neither FUSE nor an
+//! kept for people alone, in a form that no path can have. Paths are followed by `walk` alone, so neither FUSE nor an
 //! automounter can hold whoever asks.
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStringExt;
 
 use doorward_policy::PathBytes;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
-use nix::sys::stat::Mode;
+use nix::sys::stat::fstat;
 
-use super::mount::{self, Mounts, Watching, below};
+use super::mount::Mounts;
+use super::walk::{Place, walk};
 
-/// Permission bits of which one is enough for somebody other than the owner to write.
-const GROUP_OR_OTHERS_WRITE: u32 = 0o022;
 /// Suffix the kernel appends to the name of a file without a name.
 const DELETED: &[u8] = b" (deleted)";
 
@@ -56,60 +51,54 @@ impl Location {
     }
 }
 
-/// Finds where an open file lies, in this process's view of the mounts.
+/// Where a file was met, and who may put files there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Found {
+    /// Where.
+    pub location: Location,
+    /// Somebody other than root may put files into its folder, or into one above it; so does whatever has no proven path.
+    pub user_writable_folder: bool,
+}
+
+/// Finds where an open file lies, in this process's view of the mounts. Waits for nothing but local disks.
 #[must_use]
-pub fn locate(file: &File, mounts: &Mounts) -> Location {
+pub fn find(file: &File, mounts: &Mounts) -> Found {
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     let name = std::fs::read_link(link).map(|name| name.into_os_string().into_vec()).unwrap_or_default();
-    let leads_back = lead(&name, mounts).is_some_and(|found| is_same_inode(file, &File::from(found)));
+    let place = name.starts_with(b"/").then(|| walk(&name, mounts).ok()).flatten().filter(|place| is_same_inode(file, place));
     let name = PathBytes::new(name);
-    if leads_back { Location::Proven(name) } else { Location::Elsewhere(name) }
-}
-
-/// Follows a path from its mount point, crossing nothing and following no link, without opening what is there.
-fn lead(path: &[u8], mounts: &Mounts) -> Option<OwnedFd> {
-    let mount = mounts.of_path(path).filter(|mount| mount.watching() == Watching::Watched)?;
-    let rest = below(path, mount.point.as_bytes()).filter(|rest| !rest.is_empty())?;
-    let point = Path::new(OsStr::from_bytes(mount.point.as_bytes()));
-    let folder = open(point, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
-    if mount::id_of(&folder) != Some(mount.id) {
-        return None;
+    match place {
+        Some(place) => Found { location: Location::Proven(name), user_writable_folder: place.user_writable.contains(&true) },
+        None => Found { location: Location::Elsewhere(name), user_writable_folder: true },
     }
-    let how = OpenHow::new()
-        .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_BENEATH);
-    openat2(&folder, rest, how).ok()
 }
 
-/// Whether somebody other than root may put files into the folder of `path`, or into one above it. What cannot be looked at
-/// counts as writable.
+/// The location alone of [`find`].
 #[must_use]
-pub fn folder_is_user_writable(path: &PathBytes) -> bool {
-    let path = Path::new(OsStr::from_bytes(path.as_bytes()));
-    path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).any(|folder| match fs::symlink_metadata(folder) {
-        Ok(folder) => folder.uid() != 0 || folder.mode() & GROUP_OR_OTHERS_WRITE != 0 && !is_roots_own_group(&folder),
-        Err(_) => true,
-    })
+pub fn locate(file: &File, mounts: &Mounts) -> Location {
+    find(file, mounts).location
 }
 
-/// A group's write bit harms nobody when the group is root's own and others have no such bit.
-fn is_roots_own_group(folder: &fs::Metadata) -> bool {
-    folder.gid() == 0 && folder.mode() & 0o002 == 0
-}
-
-fn is_same_inode(one: &File, other: &File) -> bool {
-    match (one.metadata(), other.metadata()) {
-        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+fn is_same_inode(file: &File, place: &Place) -> bool {
+    match (fstat(file), fstat(&place.file)) {
+        (Ok(file), Ok(place)) => (file.st_dev, file.st_ino) == (place.st_dev, place.st_ino),
         _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::fs;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+
     use super::*;
+    use crate::exec::mount::MOUNTINFO;
 
     fn mounts() -> Mounts {
-        Mounts::read(Path::new(mount::MOUNTINFO)).unwrap()
+        Mounts::read(Path::new(MOUNTINFO)).unwrap()
     }
 
     fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
@@ -161,9 +150,17 @@ mod tests {
 
     #[test]
     fn a_folder_for_everybody_is_user_writable() {
-        assert!(folder_is_user_writable(&PathBytes::new(*b"/tmp/tool")));
-        assert!(!folder_is_user_writable(&PathBytes::new(*b"/usr/bin/tool")));
-        assert!(folder_is_user_writable(&PathBytes::new(*b"/usr/bin/no/such/folder/tool")));
+        let (_kept, folder) = folder();
+        let path = folder.join("tool");
+        fs::write(&path, "x").unwrap();
+        let found = |path: &Path| find(&File::open(path).unwrap(), &mounts());
+        assert!(found(&path).user_writable_folder, "below /tmp");
+        let shell = Path::new("/bin/sh").canonicalize().unwrap();
+        let shell = found(&shell);
+        assert!(shell.location.proven().is_some() && !shell.user_writable_folder, "{shell:?}");
+        let file = File::open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(find(&file, &mounts()).user_writable_folder, "who knows where it was");
     }
 
     #[test]

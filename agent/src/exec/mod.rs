@@ -1,24 +1,36 @@
-//! Watching executions in detect mode.
+//! Watching executions: in detect by a group that is only told of them, in protect by one that the kernel asks about each.
 //!
-//! The way of an event: the reader takes it from the kernel and puts it on a bounded queue; the witness captures process and
-//! path at once and answers what is already known; workers read what is not; each outcome is judged and, when it matters to
-//! people, put on disk by the recorder. The group is of the notification class: whatever happens here, nothing on the host is
+//! The way of an event: the reader takes it from the kernel, answers at once what was judged before ([`warm`]), and puts the rest on a
+//! bounded queue; the witness captures process and path and answers what is known by content; workers read what is not ([`cold`]);
+//! each outcome is answered first ([`held`]), then judged for the record and, when it matters to people, put on disk by the recorder.
+//! What waits for the CMS is [`parked`]; whoever is not answered in time is denied by the [`deadline`], however stuck the others are;
+//! [`aftermath`] closes, marks and follows what was let through. In detect nobody waits: whatever happens here, nothing on the host is
 //! delayed or denied. [`coverage`] says which filesystems are seen and which are not.
 
+mod aftermath;
 mod cold;
 pub mod coverage;
+mod deadline;
 mod deferred;
 mod executable;
+mod filesystem;
+mod guarded;
+mod held;
 pub mod history;
+mod line;
 pub mod location;
+mod maintainer;
 pub mod mount;
 mod outcome;
+mod parked;
 pub mod process;
 mod queue;
 mod reader;
 mod record;
 mod remark;
 mod running;
+pub(crate) mod walk;
+mod warm;
 mod watch;
 mod witness;
 

@@ -1,8 +1,9 @@
-//! The mount table as the kernel tells it, and which filesystems may be watched at all.
+//! The mount table as the kernel tells it, and which of its mounts may be touched at all.
 //!
 //! Reads text only. Never touches a mount point: a dead network server or a FUSE program that does not answer would hold whoever
-//! does. Format: `proc_pid_mountinfo(5)`.
+//! does; `walk` does, where this table says it is safe. Format: `proc_pid_mountinfo(5)`.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
@@ -10,12 +11,18 @@ use std::path::Path;
 
 use doorward_policy::PathBytes;
 
+pub use super::filesystem::Watching;
+use super::filesystem::{self, OVERLAY};
+
 /// The table of whoever reads it; pollable for changes. The calling thread's own, not its process's: the two differ when a thread
 /// has left the process's mount namespace.
 pub const MOUNTINFO: &str = "/proc/thread-self/mountinfo";
 /// Bytes of a mount table read at most; some 400,000 mounts fit the kernel's own limit of 100,000 with room to spare.
 const MOUNTINFO_BYTES_MAX: u64 = 64 << 20;
-
+/// Bytes read at most of the table of a process elsewhere, which whoever made its namespace fills as they like; some 20,000 mounts.
+pub(super) const FOREIGN_BYTES_MAX: u64 = 4 << 20;
+/// Layers that may lie on layers; the kernel allows no more.
+const LAYERS_DEEP_MAX: usize = 2;
 /// Bytes read of `/proc/self/fdinfo/N`; the line in question is among the first three.
 const FDINFO_BYTES_MAX: u64 = 4096;
 
@@ -24,6 +31,8 @@ const FDINFO_BYTES_MAX: u64 = 4096;
 pub struct Mount {
     /// The mount's own number, as it stands in `/proc/PID/fdinfo`.
     pub id: u64,
+    /// Number of the mount it lies on.
+    pub parent: u64,
     /// Device of the filesystem, `major:minor`; the same for all mounts of one filesystem.
     pub device: (u32, u32),
     /// Where it is mounted, unescaped, seen from the reader's root.
@@ -32,123 +41,124 @@ pub struct Mount {
     pub filesystem: String,
     /// What of the filesystem is mounted here; `/` for all of it.
     pub root: PathBytes,
+    watching: Watching,
+    /// Folders it shows as one, as whoever mounted it named them; `None` when one of them cannot be told.
+    layers: Option<Vec<Vec<u8>>>,
 }
-
-/// Whether executions on a filesystem are watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Watching {
-    /// Local: it gets a mark.
-    Watched,
-    /// It holds no files that could be executed, so nothing is missed by leaving it alone.
-    Needless,
-    /// Files on it can be executed and are not seen, for this reason.
-    Impossible(&'static str),
-}
-
-/// Kernel filesystems whose files are not programs.
-const NEEDLESS: [&str; 24] = [
-    "autofs",
-    "binder",
-    "binfmt_misc",
-    "bpf",
-    "cgroup",
-    "cgroup2",
-    "configfs",
-    "debugfs",
-    "devpts",
-    "efivarfs",
-    "fusectl",
-    "hugetlbfs",
-    "mqueue",
-    "nfsd",
-    "nsfs",
-    "pipefs",
-    "proc",
-    "pstore",
-    "resctrl",
-    "rpc_pipefs",
-    "securityfs",
-    "selinuxfs",
-    "sysfs",
-    "tracefs",
-];
-
-/// Filesystems another machine or program answers for. The kernel opens the file inside the reader's own `read`, so one server
-/// that does not answer would stop all watching.
-const REMOTE: [(&str, &str); 16] = [
-    ("9p", "a 9p server answers for it"),
-    ("afs", "a network server answers for it"),
-    ("ceph", "a network server answers for it"),
-    ("cifs", "a network server answers for it"),
-    ("coda", "a network server answers for it"),
-    ("fuse", "a FUSE program answers for it"),
-    ("fuseblk", "a FUSE program answers for it"),
-    ("gfs2", "a cluster answers for it"),
-    ("lustre", "a network server answers for it"),
-    ("nfs", "a network server answers for it"),
-    ("nfs4", "a network server answers for it"),
-    ("ocfs2", "a cluster answers for it"),
-    ("orangefs", "a network server answers for it"),
-    ("smb3", "a network server answers for it"),
-    ("smbfs", "a network server answers for it"),
-    ("virtiofs", "the hypervisor's FUSE program answers for it"),
-];
 
 impl Mount {
     /// Whether this mount's filesystem is watched, and if not, why.
     #[must_use]
-    pub fn watching(&self) -> Watching {
-        let base = self.filesystem.split('.').next().unwrap_or_default();
-        if let Some((_, reason)) = REMOTE.iter().find(|(name, _)| *name == base) {
-            return Watching::Impossible(reason);
-        }
-        if NEEDLESS.contains(&self.filesystem.as_str()) { Watching::Needless } else { Watching::Watched }
+    pub const fn watching(&self) -> Watching {
+        self.watching
+    }
+
+    /// Whether it shows folders of other filesystems, which are met where they lie as well.
+    #[must_use]
+    pub fn is_layered(&self) -> bool {
+        self.filesystem == OVERLAY
     }
 }
 
 /// A mount table as it was at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Mounts(Vec<Mount>);
+pub struct Mounts {
+    mounts: Vec<Mount>,
+    by_id: HashMap<u64, usize>,
+    by_point: HashMap<PathBytes, Vec<usize>>,
+}
 
 impl Mounts {
-    /// Reads the table of this process, or of another by its `/proc/PID/mountinfo`. Lines that make no sense are left out.
+    /// Reads the table of this process. Lines that make no sense are left out.
     ///
     /// # Errors
-    /// When `/proc` is not there or the process is gone.
+    /// When `/proc` is not there.
     pub fn read(mountinfo: &Path) -> io::Result<Self> {
-        Self::read_open(&mut File::open(mountinfo)?)
+        Self::read_at_most(mountinfo, MOUNTINFO_BYTES_MAX).map(|(mounts, _)| mounts)
     }
 
-    /// As [`Mounts::read`], from a table that is already open (and may be polled for changes).
+    /// Reads the table of a process that may live in another namespace, as far as it is no longer than such a table may be.
     ///
     /// # Errors
-    /// As reading fails.
-    pub fn read_open(mountinfo: &mut File) -> io::Result<Self> {
-        let mut text = Vec::new();
-        mountinfo.take(MOUNTINFO_BYTES_MAX).read_to_end(&mut text)?;
-        Ok(Self::parse(&text))
+    /// When the process is gone.
+    pub fn of_process(pid: i32) -> io::Result<Self> {
+        Self::read_at_most(Path::new(&format!("/proc/{pid}/mountinfo")), FOREIGN_BYTES_MAX).map(|(mounts, _)| mounts)
     }
 
-    fn parse(text: &[u8]) -> Self {
-        Self(text.split(|byte| *byte == b'\n').filter_map(parse_line).collect())
+    /// The table, and how many bytes of text were read.
+    pub(super) fn read_at_most(mountinfo: &Path, bytes_max: u64) -> io::Result<(Self, u64)> {
+        let mut text = Vec::new();
+        File::open(mountinfo)?.take(bytes_max).read_to_end(&mut text)?;
+        Ok((Self::parse(&text), text.len() as u64))
+    }
+
+    pub(super) fn parse(text: &[u8]) -> Self {
+        let mut table = Self { mounts: text.split(|byte| *byte == b'\n').filter_map(parse_line).collect(), ..Self::default() };
+        for (index, mount) in table.mounts.iter().enumerate() {
+            table.by_id.insert(mount.id, index);
+            table.by_point.entry(mount.point.clone()).or_default().push(index);
+        }
+        let are_local: Vec<bool> = table.mounts.iter().map(|mount| table.layers_are_local(mount, LAYERS_DEEP_MAX)).collect();
+        for (mount, _) in table.mounts.iter_mut().zip(are_local).filter(|(mount, are_local)| mount.is_layered() && *are_local) {
+            mount.watching = Watching::Watched;
+        }
+        table
     }
 
     /// All mounts, in the order of the table: later ones may cover earlier ones.
     pub fn iter(&self) -> impl Iterator<Item = &Mount> {
-        self.0.iter()
+        self.mounts.iter()
     }
 
     /// The mount with this number.
     #[must_use]
     pub fn by_id(&self, id: u64) -> Option<&Mount> {
-        self.0.iter().find(|mount| mount.id == id)
+        self.by_id.get(&id).map(|index| &self.mounts[*index])
     }
 
-    /// The mount that an absolute path without links and dots lies on.
+    /// The mount that an absolute path without links and dots leads to, mount by mount as the kernel goes.
     #[must_use]
     pub fn of_path(&self, path: &[u8]) -> Option<&Mount> {
-        // `max_by_key` keeps the last of equals: the one mounted on top of the others.
-        self.0.iter().filter(|mount| below(path, mount.point.as_bytes()).is_some()).max_by_key(|mount| mount.point.as_bytes().len())
+        let mut mount = self.root().filter(|_| path.starts_with(b"/"))?;
+        for end in (1..=path.len()).filter(|end| path.get(*end).is_none_or(|byte| *byte == b'/')) {
+            mount = self.over(mount, &path[..end]).last().copied().unwrap_or(mount);
+        }
+        Some(mount)
+    }
+
+    /// Where paths start: the mount that lies on none of the table. What is mounted over `/` itself hides nothing.
+    #[must_use]
+    pub fn root(&self) -> Option<&Mount> {
+        let is_root = |mount: &&Mount| mount.parent == mount.id || !self.by_id.contains_key(&mount.parent);
+        self.at(b"/").find(is_root)
+    }
+
+    /// Mounts that whoever steps from `mount` on to `point`, which is not `/`, passes; the last one is where they arrive.
+    pub(super) fn over<'a>(&'a self, mount: &'a Mount, point: &[u8]) -> Vec<&'a Mount> {
+        let mut stack = Vec::new();
+        let mut lowest = mount.id;
+        // Each of them is passed once, however strange the table.
+        for _ in self.at(point) {
+            let Some(next) = self.at(point).filter(|next| next.parent == lowest && next.id != lowest).last() else { break };
+            lowest = next.id;
+            stack.push(next);
+        }
+        stack
+    }
+
+    fn at(&self, point: &[u8]) -> impl Iterator<Item = &Mount> {
+        self.by_point.get(&PathBytes::new(point)).into_iter().flatten().map(|index| &self.mounts[*index])
+    }
+
+    /// SECURITY: one layer on FUSE is enough to hold whoever opens a file. Only what the table proves counts: an unreadable list, a
+    /// relative path and a layer hidden below the overlay itself prove nothing.
+    fn layers_are_local(&self, mount: &Mount, deep_max: usize) -> bool {
+        let Some(layers) = mount.layers.as_ref().filter(|layers| !layers.is_empty() && deep_max > 0) else { return false };
+        layers.iter().all(|layer| match self.of_path(layer) {
+            Some(below) if below.is_layered() => below.id != mount.id && self.layers_are_local(below, deep_max - 1),
+            Some(below) => below.watching == Watching::Watched,
+            None => false,
+        })
     }
 }
 
@@ -176,14 +186,39 @@ pub fn below<'a>(path: &'a [u8], folder: &[u8]) -> Option<&'a [u8]> {
 fn parse_line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let id = number(fields.next()?)?;
-    let _parent = fields.next()?;
+    let parent = number(fields.next()?)?;
     let mut device = fields.next()?.split(|byte| *byte == b':');
     let device = (number(device.next()?)?, number(device.next()?)?);
     let root = unescape(fields.next()?);
     let point = unescape(fields.next()?);
-    let filesystem = fields.skip_while(|field| *field != b"-").nth(1)?;
-    let filesystem = String::from_utf8_lossy(filesystem).into_owned();
-    Some(Mount { id, device, point: PathBytes::new(point), filesystem, root: PathBytes::new(root) })
+    let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
+    let filesystem = String::from_utf8_lossy(fields.next()?).into_owned();
+    let layers = fields.nth(1).filter(|_| filesystem == OVERLAY).and_then(layers);
+    let watching = filesystem::watching(&filesystem);
+    Some(Mount { id, parent, device, point: PathBytes::new(point), filesystem, root: PathBytes::new(root), watching, layers })
+}
+
+/// The folders in an overlay's options: `lowerdir=/b:/a,upperdir=/c,workdir=/w`, or one `lowerdir+` or `datadir+` for each.
+fn layers(options: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut layers = Vec::new();
+    for option in options.split(|byte| *byte == b',') {
+        let (name, value) = option.split_at(option.iter().position(|byte| *byte == b'=').unwrap_or(option.len()));
+        let value = unescape(value.strip_prefix(b"=").unwrap_or_default());
+        match name {
+            // The work folder is on the filesystem of the upper one.
+            b"lowerdir" => layers.extend(value.split(|byte| *byte == b':').filter(|layer| !layer.is_empty()).map(<[u8]>::to_vec)),
+            b"upperdir" | b"lowerdir+" | b"datadir+" => layers.push(value),
+            _ => {}
+        }
+    }
+    // What is escaped a second time, against colons, is not worth understanding.
+    let are_plain = layers.iter().all(|layer| layer.starts_with(b"/") && !layer.contains(&b'\\') && is_plain(layer));
+    are_plain.then_some(layers)
+}
+
+/// Without names that mean another folder.
+fn is_plain(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').all(|name| !matches!(name, b"." | b".."))
 }
 
 fn number<T: std::str::FromStr>(field: &[u8]) -> Option<T> {
@@ -212,6 +247,7 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::filesystem::LAYERS_UNKNOWN;
 
     const TABLE: &[u8] = b"22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard
@@ -250,19 +286,48 @@ broken line
     }
 
     #[test]
-    fn what_others_answer_for_is_never_watched() {
-        let watching = |filesystem: &str| {
-            Mount { id: 1, device: (0, 1), point: PathBytes::default(), filesystem: filesystem.into(), root: PathBytes::default() }
-                .watching()
+    fn a_path_is_followed_mount_by_mount() {
+        // A FUSE program lies over the folder that a local filesystem is mounted below.
+        let mounts = Mounts::parse(
+            b"27 1 254:0 / / rw - ext4 /dev/vda rw
+28 27 0:31 / /home/ann/disk rw - tmpfs tmpfs rw
+29 27 0:32 / /home/ann rw - fuse ann rw
+30 27 0:33 / / rw - fuse root rw
+",
+        );
+        assert_eq!(mounts.root().unwrap().id, 27);
+        assert_eq!(mounts.of_path(b"/home/ann/disk/tool").unwrap().id, 29);
+        assert_eq!(mounts.of_path(b"/home/tool").unwrap().id, 27);
+        let stack = |point| mounts.over(mounts.root().unwrap(), point).iter().map(|mount| mount.id).collect::<Vec<_>>();
+        assert_eq!((stack(b"/home/ann"), stack(b"/home")), (vec![29], vec![]));
+    }
+
+    #[test]
+    fn layers_are_watched_when_all_of_them_are_known_to_be_local() {
+        let watching = |options: &str| {
+            let table = format!(
+                "27 1 254:0 / / rw - ext4 /dev/vda rw
+28 27 0:31 / /far rw - fuse.sshfs far rw
+29 27 0:32 / /over rw - overlay none rw,lowerdir=/a:/b,upperdir=/c,workdir=/w
+30 27 0:33 / /asked rw - overlay overlay {options}
+"
+            );
+            Mounts::parse(table.as_bytes()).by_id(30).unwrap().watching()
         };
-        for remote in ["fuse", "fuse.sshfs", "fuseblk", "nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs"] {
-            assert!(matches!(watching(remote), Watching::Impossible(_)), "{remote}");
-        }
-        for needless in ["autofs", "proc", "sysfs", "cgroup2"] {
-            assert_eq!(watching(needless), Watching::Needless, "{needless}");
-        }
-        for local in ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "squashfs", "vfat", "devtmpfs", "ramfs"] {
+        for local in ["rw,lowerdir=/a,upperdir=/b,workdir=/w", "ro,lowerdir=/a:/b", "ro,lowerdir=/over/x", "ro,lowerdir+=/a,datadir+=/b"] {
             assert_eq!(watching(local), Watching::Watched, "{local}");
+        }
+        for unknown in [
+            "ro,lowerdir=/a:/far/b",
+            "rw,lowerdir=/a,upperdir=/far/up,workdir=/far/w",
+            "ro,lowerdir=l/A:l/B",
+            "ro,lowerdir=/asked/x",
+            "ro,lowerdir=/a/../far",
+            "ro,lowerdir=/a\\134:b",
+            "ro,lowerdir+=/a,datadir+=/far/x",
+            "ro",
+        ] {
+            assert_eq!(watching(unknown), Watching::Impossible(LAYERS_UNKNOWN), "{unknown}");
         }
     }
 

@@ -1,30 +1,40 @@
-//! What becomes of an execution once its file is identified: judged, counted, remembered, and reported when it matters to people.
-//!
-//! This is where protect joins: its reader answers the kernel with `policy::respond` of the same judgement, before anything here
-//! is recorded.
+//! What becomes of an execution once its file is identified: answered, judged, counted, remembered, and reported when it matters to
+//! people. Whoever waits is answered first; everything else comes after.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use doorward_policy::{Evidence, Fit, PackageEvidence, Sha256, Status, Use, Verdict};
-use doorward_proto::report::{Observation, Process, ReportBody};
+use doorward_policy::{Evidence, Fit, PackageEvidence, Response, Sha256, Status, Use, Verdict};
+use doorward_proto::report::{Denial, Observation, Process, ReportBody, Unjudged};
+use doorward_service::Clock;
 
 use super::Counters;
+use super::aftermath::{After, Aftermath, Allowed, is_still};
 use super::deferred::Deferred;
+use super::held::{Held, Target};
 use super::history::{History, Note};
 use super::location::Location;
+use super::parked::{Parked, Waiting};
 use super::queue::Queue;
+use super::warm::{Known, Warm};
+use crate::health::{FailureReason, Health};
 use crate::identify::Identified;
 use crate::judge::{Judge, Judged};
+use crate::system::group::Answer;
 
 /// An execution, as it was captured when its event was read.
 #[derive(Debug, Clone)]
 pub(super) struct Execution {
     pub(super) location: Location,
     pub(super) process: Process,
+    /// Descriptor of the process, when it was still there.
+    pub(super) pidfd: Option<Arc<OwnedFd>>,
     /// Microseconds since 1970, UTC.
     pub(super) observed_at: i64,
     pub(super) user_writable_folder: bool,
+    /// What the kernel was told; `None` when it was not asked, or still waits.
+    pub(super) given: Option<Answer>,
 }
 
 /// Told of every execution of a file that its package settled.
@@ -38,17 +48,105 @@ pub(super) struct Outcomes {
     pub(super) reports: Arc<Queue<ReportBody>>,
     pub(super) settled_by_package: SettledByPackage,
     pub(super) deferred: Deferred,
+    pub(super) warm: Arc<Warm>,
+    pub(super) parked: Arc<Parked>,
+    pub(super) aftermath: Arc<Aftermath>,
+    pub(super) health: Health,
+    pub(super) clock: Clock,
+}
+
+/// How firmly a file is known when it is concluded upon.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Footing {
+    /// Nobody but root may write it.
+    pub(super) only_root_writes: bool,
+    /// Its identity may be remembered: nothing could have changed it unseen.
+    pub(super) is_lasting: bool,
+}
+
+/// An answer and what it rests on.
+#[derive(Debug, Clone, Copy)]
+struct Decision {
+    response: Response,
+    /// Read before judging.
+    generation: u64,
+    matters: bool,
+    /// By evidence or a list, and not by how undecided files are treated.
+    is_settled: bool,
 }
 
 impl Outcomes {
-    /// Judges an execution of an identified file, unless a package transaction is about to settle it. Waits only for room in the
-    /// queue of reports.
-    pub(super) fn conclude(&self, execution: Execution, file: &Identified) {
-        let (_, judged) = self.judge(&execution, file);
-        let is_deferred = judged.judgement.verdict == Verdict::Undecided && self.deferred.offer(&self.judge, &execution, file);
-        if !is_deferred {
+    /// Answers, judges and records an execution of an identified file; what is to wait for the CMS is parked instead. Waits only for
+    /// room in the queue of reports. `is_of_package_manager` is asked only about what nothing else settles.
+    pub(super) fn conclude(
+        &self,
+        mut execution: Execution,
+        target: &Target,
+        file: &Identified,
+        footing: Footing,
+        is_of_package_manager: impl FnOnce(&Execution) -> bool,
+    ) {
+        let mut decision = self.decide(&execution, file);
+        if !decision.is_settled && decision.response != Response::Allow && target.held().is_some() && is_of_package_manager(&execution) {
+            decision.response = Response::Allow;
+        }
+        if let Some(held) = target.held() {
+            if decision.response == Response::Hold && held.given().is_none() {
+                self.report_waiting(&execution, file);
+                let (held, generation) = (Arc::clone(held), decision.generation);
+                return self.parked.add(Waiting { held, execution, file: file.clone(), footing, generation });
+            }
+            execution.given = Some(self.answer(held, &execution, file, decision, footing));
+        }
+        let is_undecided = !decision.is_settled && execution.given != Some(Answer::Deny);
+        if !(is_undecided && self.deferred.offer(&self.judge, &execution, file)) {
             self.settle(execution, file);
         }
+    }
+
+    /// Judges a parked execution again; `None` for as long as it is to wait.
+    pub(super) fn answer_parked(&self, parked: &mut Waiting) -> Option<Answer> {
+        let decision = self.decide(&parked.execution, &parked.file);
+        parked.generation = decision.generation;
+        let is_to_wait = decision.response == Response::Hold;
+        (!is_to_wait).then(|| self.answer(&parked.held, &parked.execution, &parked.file, decision, parked.footing))
+    }
+
+    fn decide(&self, execution: &Execution, file: &Identified) -> Decision {
+        let generation = self.judge.generation();
+        let (_, judged) = self.judge(execution, file);
+        let is_settled = judged.judgement.verdict != Verdict::Undecided;
+        let response = self.judge.respond(judged.judgement, self.clock.now_micros());
+        Decision { response, generation, matters: matters(&judged), is_settled }
+    }
+
+    /// Tells the kernel, unless somebody did; allows only content that is still what was judged. Gives the answer that stands.
+    fn answer(&self, held: &Arc<Held>, execution: &Execution, file: &Identified, decision: Decision, footing: Footing) -> Answer {
+        let wanted = if decision.response == Response::Allow { Answer::Allow } else { Answer::Deny };
+        let has_changed = wanted == Answer::Allow && !is_still(held.file(), &file.identity);
+        if has_changed {
+            self.health.note(FailureReason::DigestChanged);
+        }
+        let given = held.answer(if has_changed { Answer::Deny } else { wanted });
+        let Decision { generation, matters, .. } = decision;
+        let Footing { only_root_writes, is_lasting } = footing;
+        let is_settled = is_lasting && decision.is_settled;
+        if is_settled && !has_changed {
+            self.warm.remember(file.identity, Known { generation, answer: wanted, matters, only_root_writes });
+        }
+        if given == Answer::Allow {
+            self.aftermath.add(After::Allowed(Allowed {
+                target: Target::Held(Arc::clone(held)),
+                identity: file.identity,
+                generation,
+                only_root_writes,
+                // What people should hear of each time must be told of each time.
+                is_settled: is_settled && !matters,
+                pid: i32::try_from(execution.process.pid).unwrap_or(0),
+                process: execution.pidfd.clone(),
+            }));
+        }
+        given
     }
 
     fn judge(&self, execution: &Execution, file: &Identified) -> (Evidence, Judged) {
@@ -57,7 +155,7 @@ impl Outcomes {
         (evidence, judged)
     }
 
-    /// As [`Outcomes::conclude`], whatever transaction is open.
+    /// Judges and records, whatever transaction is open and whatever was answered.
     pub(super) fn settle(&self, execution: Execution, file: &Identified) {
         let (evidence, judged) = self.judge(&execution, file);
         self.counters.judged.fetch_add(1, Ordering::Relaxed);
@@ -70,34 +168,77 @@ impl Outcomes {
             executed_at: execution.observed_at,
             is_bad: judged.is_bad(),
         });
-        if let Some(package) = evidence.package.as_ref().filter(|package| package.fit == Fit::Match) {
+        let is_denied = execution.given == Some(Answer::Deny);
+        if let Some(package) = evidence.package.as_ref().filter(|package| package.fit == Fit::Match && !is_denied) {
             (self.settled_by_package)(package, file.digests.sha256);
         }
-        if !matters(&judged) {
+        if !is_denied && !matters(&judged) {
             return;
         }
         if judged.judgement.verdict == Verdict::Undecided {
             self.counters.unresolved.fetch_add(1, Ordering::Relaxed);
         }
-        let observation = Observation {
-            file: file.into(),
-            path,
-            usage: Use::Execute,
-            scan: None,
+        let observation = observation(&execution, file, evidence);
+        let report = if is_denied {
+            self.counters.denied.fetch_add(1, Ordering::Relaxed);
+            let undecided = judged.judgement.verdict != Verdict::Deny;
+            ReportBody::Denial(Denial { observation, row: judged.judgement.row.number(), undecided })
+        } else {
+            ReportBody::Observation(observation)
+        };
+        // Handed back only when the watch ends; then nobody keeps reports any more.
+        drop(self.reports.put(report));
+    }
+
+    /// Tells the CMS of a file whose execution waits for its answer.
+    fn report_waiting(&self, execution: &Execution, file: &Identified) {
+        let evidence = self.judge.evidence(execution.location.proven(), file.digests.md5.as_ref());
+        drop(self.reports.put(ReportBody::Observation(observation(execution, file, evidence))));
+    }
+
+    /// An execution of which nobody can tell what it is: denied when it waits, and reported in any case.
+    pub(super) fn unjudged(&self, execution: Execution, held: Option<&Arc<Held>>, reason: FailureReason) {
+        self.health.note(reason);
+        let given = held.map(|held| held.answer(Answer::Deny)).or(execution.given);
+        if given == Some(Answer::Deny) {
+            self.counters.denied.fetch_add(1, Ordering::Relaxed);
+            self.health.note(FailureReason::DeniedUnjudged);
+        }
+        let unjudged = Unjudged {
+            path: execution.location.reported(),
+            process: execution.process,
+            reason: reason.code().to_owned(),
+            denied: given == Some(Answer::Deny),
             first_observed_at: execution.observed_at,
             last_observed_at: execution.observed_at,
             count: 1,
-            evidence,
-            process: Some(execution.process),
-            user_writable_folder: execution.user_writable_folder,
         };
-        // Handed back only when the watch ends; then nobody keeps reports any more.
-        drop(self.reports.put(ReportBody::Observation(observation)));
+        drop(self.reports.put(ReportBody::Unjudged(unjudged)));
     }
 
-    /// Executions of content the kernel itself would not run; counted, nothing to judge.
-    pub(super) fn not_a_candidate(&self, executions: u64) {
-        self.counters.judged.fetch_add(executions, Ordering::Relaxed);
+    /// Executions of content the kernel itself would not run: let go, counted, nothing to judge.
+    pub(super) fn not_a_candidate<'a>(&self, executions: impl Iterator<Item = Option<&'a Arc<Held>>>) {
+        for held in executions {
+            if let Some(held) = held {
+                held.answer(Answer::Allow);
+            }
+            self.counters.judged.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn observation(execution: &Execution, file: &Identified, evidence: Evidence) -> Observation {
+    Observation {
+        file: file.into(),
+        path: execution.location.reported(),
+        usage: Use::Execute,
+        scan: None,
+        first_observed_at: execution.observed_at,
+        last_observed_at: execution.observed_at,
+        count: 1,
+        evidence,
+        process: Some(execution.process.clone()),
+        user_writable_folder: execution.user_writable_folder,
     }
 }
 
@@ -114,7 +255,14 @@ pub(super) mod tests {
 
     /// An execution by the process with this number.
     pub(in crate::exec) fn execution(pid: u32) -> Execution {
-        let process = Process { pid, start_ticks: 1, uid: 0, parent_pid: 1, parent_path: None, parent_sha256: None, container: None };
-        Execution { location: Location::Proven(PathBytes::new(*b"/opt/tool")), process, observed_at: 1, user_writable_folder: false }
+        let process = Process { pid, start_ticks: 1, uid: Some(0), parent_pid: 1, parent_path: None, parent_sha256: None, container: None };
+        Execution {
+            location: Location::Proven(PathBytes::new(*b"/opt/tool")),
+            process,
+            pidfd: None,
+            observed_at: 1,
+            user_writable_folder: false,
+            given: None,
+        }
     }
 }

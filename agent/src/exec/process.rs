@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
@@ -18,21 +18,31 @@ use crate::system::process::is_alive;
 /// Bytes read of one `/proc` file; the longest in question is a control group's path of at most 4096.
 const PROC_FILE_BYTES_MAX: u64 = 16 * 1024;
 
-/// Takes the facts of the process with this number. With a descriptor of it, they are dropped when it ended meanwhile, since the
-/// number could name a successor by then.
+/// Takes the facts of the process with this number. With a descriptor of it, they are dropped when it was gone by then, since the
+/// number could name a successor; one that ended and was not yet waited for keeps its number.
 #[must_use]
 pub fn capture(pid: i32, process: Option<&OwnedFd>) -> Process {
     let facts = read(pid);
-    let certain = process.is_some_and(is_alive);
+    let certain = process.is_some_and(|process| is_alive(process) || has_number(process));
     facts.filter(|_| certain).unwrap_or_else(|| gone(pid))
 }
 
-/// What is known of a process that ended before anything could be read of it.
+/// Whether the process still has its number: the kernel tells it with the descriptor until somebody waited for the process.
+fn has_number(process: &OwnedFd) -> bool {
+    let mut text = Vec::new();
+    let told = File::open(format!("/proc/self/fdinfo/{}", process.as_raw_fd()));
+    let is_read = told.and_then(|file| file.take(PROC_FILE_BYTES_MAX).read_to_end(&mut text)).is_ok();
+    let number = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Pid:"));
+    let number = number.and_then(|number| std::str::from_utf8(number).ok()?.trim().parse::<i32>().ok());
+    is_read && number.is_some_and(|number| number > 0)
+}
+
+/// What is known of a process that was gone before anything could be read of it: not even whose it was.
 fn gone(pid: i32) -> Process {
     Process {
         pid: pid.try_into().unwrap_or(0),
         start_ticks: 0,
-        uid: 0,
+        uid: None,
         parent_pid: 0,
         parent_path: None,
         parent_sha256: None,
@@ -48,12 +58,17 @@ fn read(pid: i32) -> Option<Process> {
     Some(Process {
         pid: pid.try_into().ok()?,
         start_ticks: stat.start_ticks,
-        uid,
+        uid: Some(uid),
         parent_pid: stat.parent_pid.try_into().unwrap_or(0),
         parent_path,
         parent_sha256: None,
         container,
     })
+}
+
+/// The parent of a process.
+pub(super) fn parent(pid: i32) -> Option<i32> {
+    Some(Stat::parse(&proc_file(pid, "stat")?)?.parent_pid)
 }
 
 fn proc_file(pid: i32, name: &str) -> Option<Vec<u8>> {
@@ -117,7 +132,9 @@ fn container_id(name: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::system::process::open;
@@ -144,6 +161,22 @@ mod tests {
         child.wait().unwrap();
         assert_eq!(capture(pid, descriptor.as_ref()), gone(pid));
         assert_eq!(capture(pid, None), gone(pid));
+    }
+
+    #[test]
+    fn a_process_that_ended_a_moment_ago_is_told_with_its_user() {
+        let mut child = Command::new("/bin/true").uid(65_534).spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let descriptor = open(pid).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while is_alive(&descriptor) && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        let process = capture(pid, Some(&descriptor));
+        child.wait().unwrap();
+        assert_eq!((process.uid, process.parent_pid), (Some(65_534), std::process::id()));
+        assert!(process.start_ticks > 0);
+        assert_eq!(capture(pid, Some(&descriptor)).uid, None, "its number may be another's by now");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Many may put in, many may take out.
 #[derive(Debug)]
@@ -67,6 +68,16 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Takes the oldest item, waiting for one at most this long; `Err` when the queue is closed and empty.
+    pub(super) fn take_within(&self, wait: Duration) -> Result<Option<T>, ()> {
+        let mut state = self.lock();
+        if state.items.is_empty() && !state.is_closed {
+            (state, _) = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
+        }
+        let item = state.items.pop_front();
+        if item.is_none() && state.is_closed { Err(()) } else { Ok(item) }
+    }
+
     /// Takes up to `items_max` items that are there already.
     pub(super) fn take_more(&self, items_max: usize, into: &mut Vec<T>) {
         let mut state = self.lock();
@@ -79,13 +90,6 @@ impl<T> Queue<T> {
     /// Nothing more goes in; what is there can still be taken.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
-        self.changed.notify_all();
-    }
-
-    /// Throws away what is there.
-    pub(super) fn clear(&self) {
-        let items = std::mem::take(&mut self.lock().items);
-        drop(items);
         self.changed.notify_all();
     }
 

@@ -1,20 +1,30 @@
-//! The thread that takes events from the kernel. It may read, look at memory, and enqueue; it never logs, opens, waits for a lock
-//! that is held across I/O, or awaits. What does not fit the queue is counted and let go, its descriptors closed.
+//! The thread that takes events from the kernel. It may read, look at memory, answer and enqueue; it never logs, opens, closes what
+//! could be a file's last descriptor, waits for a lock that is held across I/O, or awaits.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use doorward_service::Clock;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
+use nix::sys::fanotify::MaskFlags;
+use nix::sys::stat::{fstat, stat};
 
 use super::Counters;
-use super::queue::Queue;
+use super::aftermath::{After, Aftermath, Allowed, Unopened, is_still};
+use super::deadline::Deadlines;
+use super::held::{Crowd, Held, Target, respond};
+use super::line::Line;
+use super::warm::{Known, Warm};
 use crate::health::{FailureReason, Health, Pulse};
-use crate::system::group::{Event, EventBuffer, Group, GroupError};
+use crate::identify::{Identifier, Identity};
+use crate::judge::Judge;
+use crate::system::group::{Answer, Class, Event, EventBuffer, Group, GroupError};
+use crate::system::lease;
 
 /// Token of the group's descriptor in epoll.
 const GROUP: u64 = 1;
@@ -24,8 +34,12 @@ const STOP: u64 = 2;
 /// An execution as the kernel told of it, owned by the queue and then by whoever takes it.
 #[derive(Debug)]
 pub(super) struct Sighting {
-    /// The file, open for reading.
-    pub(super) file: File,
+    /// The file, and whether its execution waits for an answer.
+    pub(super) target: Target,
+    /// What the kernel was told already, when it was told before anybody looked closer.
+    pub(super) given: Option<Answer>,
+    /// Effective user of the process; root where that cannot be told.
+    pub(super) user: u32,
     /// Process that executed it.
     pub(super) pid: i32,
     /// Descriptor of that process; `None` when it was gone already.
@@ -38,13 +52,23 @@ pub(super) struct Sighting {
 pub(super) struct Reader {
     pub(super) group: Arc<Group>,
     pub(super) stop: Arc<EventFd>,
-    pub(super) queue: Arc<Queue<Sighting>>,
+    pub(super) queue: Arc<Line>,
     pub(super) counters: Arc<Counters>,
     pub(super) health: Health,
     pub(super) pulse: Pulse,
+    /// As `pulse`, for the guard.
+    pub(super) prompt: Pulse,
     pub(super) clock: Clock,
+    pub(super) identifier: Arc<Identifier>,
+    pub(super) judge: Arc<Judge>,
+    pub(super) warm: Arc<Warm>,
+    pub(super) crowd: Arc<Crowd>,
+    pub(super) deadlines: Arc<Deadlines>,
+    pub(super) aftermath: Arc<Aftermath>,
     /// This process's own executions are never judged.
     pub(super) own_pid: i32,
+    /// This program, which people and its own helpers run too.
+    pub(super) own: Option<Identity>,
 }
 
 impl Reader {
@@ -60,6 +84,7 @@ impl Reader {
         let mut events = Vec::with_capacity(EventBuffer::EVENTS_MAX);
         loop {
             self.pulse.idle();
+            self.prompt.idle();
             let mut ready = [EpollEvent::empty(); 2];
             let count = match epoll.wait(&mut ready, EpollTimeout::NONE) {
                 Ok(count) => count,
@@ -69,7 +94,9 @@ impl Reader {
             if ready[..count].iter().any(|event| event.data() == STOP) {
                 return Ok(());
             }
-            self.pulse.beat(super::monotonic_ms());
+            let now_ms = super::monotonic_ms();
+            self.pulse.beat(now_ms);
+            self.prompt.beat(now_ms);
             self.read_once(&mut buffer, &mut events)?;
         }
     }
@@ -99,15 +126,101 @@ impl Reader {
             self.health.note(FailureReason::EventsLost);
             return;
         }
-        let Event { file: Some(file), pid, process, .. } = event else { return };
+        let Event { mask, file, pid, process, .. } = event;
+        let Some(file) = file else {
+            self.counters.seen.fetch_add(1, Ordering::Relaxed);
+            let denied = self.group.class() == Class::Permission;
+            let reason = if denied { FailureReason::DeniedUnjudged } else { FailureReason::EventsLost };
+            self.health.note(reason);
+            return self.aftermath.add(After::Unopened(Unopened { pid, process, reason, denied, observed_at }));
+        };
+        if mask.contains(MaskFlags::FAN_CLOSE_WRITE) {
+            return self.aftermath.add(After::Rewritten(file));
+        }
+        let is_held = mask.contains(MaskFlags::FAN_OPEN_EXEC_PERM);
         if pid == self.own_pid {
-            return;
+            if is_held {
+                respond(&self.group, &file, Answer::Allow, &self.health);
+            }
+            return self.aftermath.add(After::Close(Target::Open(file)));
         }
         self.counters.seen.fetch_add(1, Ordering::Relaxed);
-        if self.queue.offer(Sighting { file, pid, process, observed_at }).is_err() {
-            self.health.note(FailureReason::QueueFull);
+        if is_held {
+            self.hold(file, pid, process, observed_at);
+        } else {
+            self.enqueue(Sighting { target: Target::Open(file), given: None, user: user_of(pid), pid, process, observed_at });
         }
     }
+
+    /// Answers what is known and has everything else looked at within its time.
+    fn hold(&self, file: File, pid: i32, process: Option<OwnedFd>, observed_at: i64) {
+        if let Some((identity, known)) = self.known(&file) {
+            respond(&self.group, &file, known.answer, &self.health);
+            if known.matters {
+                let given = Some(known.answer);
+                let user = user_of(pid);
+                return self.enqueue(Sighting { target: Target::Open(file), given, user, pid, process, observed_at });
+            }
+            self.counters.judged.fetch_add(1, Ordering::Relaxed);
+            let target = Target::Open(file);
+            return self.aftermath.add(match known.answer {
+                Answer::Deny => After::Close(target),
+                Answer::Allow => After::Allowed(Allowed {
+                    target,
+                    identity,
+                    generation: known.generation,
+                    only_root_writes: known.only_root_writes,
+                    is_settled: true,
+                    pid,
+                    process: process.map(Arc::new),
+                }),
+            });
+        }
+        let user = user_of(pid);
+        let held = match Held::new(Arc::downgrade(&self.group), file, user, &self.crowd, &self.health) {
+            Ok(held) => Arc::new(held),
+            Err(file) => {
+                respond(&self.group, &file, Answer::Deny, &self.health);
+                return self.aftermath.add(After::Close(Target::Open(file)));
+            }
+        };
+        if !self.deadlines.add(&held, Instant::now()) {
+            held.answer(Answer::Deny);
+            self.health.note(FailureReason::OverTotalCap);
+        }
+        self.enqueue(Sighting { target: Target::Held(held), given: None, user, pid, process, observed_at });
+    }
+
+    /// What was judged of this very content, when it cannot change before it runs: nobody but root may write the file, or nobody has
+    /// it open for writing and a lease keeps it so.
+    fn known(&self, file: &File) -> Option<(Identity, Known)> {
+        let stat = fstat(file).ok()?;
+        let identity = Identity::of(self.identifier.filesystems().known(stat.st_dev)?, &stat);
+        let generation = self.judge.generation();
+        if self.own == Some(identity) {
+            return Some((identity, Known { generation, answer: Answer::Allow, matters: false, only_root_writes: true }));
+        }
+        let known = self.warm.known(generation, &identity)?;
+        if known.only_root_writes || known.answer == Answer::Deny {
+            return Some((identity, known));
+        }
+        let is_kept = lease::take(file).unwrap_or(false) && is_still(file, &identity);
+        is_kept.then_some((identity, known))
+    }
+
+    fn enqueue(&self, sighting: Sighting) {
+        let Err(sighting) = self.queue.offer(sighting) else { return };
+        self.health.note(FailureReason::QueueFull);
+        if let Some(held) = sighting.target.held() {
+            held.answer(Answer::Deny);
+        }
+        self.aftermath.add(After::Close(sighting.target));
+    }
+}
+
+/// The effective user of a process, whose folder in `/proc` is his; root for those that may not be looked into.
+fn user_of(pid: i32) -> u32 {
+    stat(format!("/proc/{pid}").as_str()).map_or(0, |folder| folder.st_uid)
 }
 
 #[cfg(test)]
@@ -115,22 +228,33 @@ mod tests {
     use std::io::Read;
 
     use nix::sys::eventfd::EfdFlags;
-    use nix::sys::fanotify::MaskFlags;
 
     use super::*;
     use crate::health::Pulses;
+    use crate::judge::tests::TestRoot;
 
     /// A reader with room for one sighting; `None`, loudly, where no group can be made.
     fn reader() -> Option<Reader> {
-        let group = Group::notification().inspect_err(|error| eprintln!("SKIPPED: a test of the reader, because {error}")).ok()?;
+        let group = Group::new(Class::Notification);
+        let group = group.inspect_err(|error| eprintln!("SKIPPED: a test of the reader, because {error}")).ok()?;
+        let (health, clock) = (Health::default(), Clock::standing(7));
+        let host = TestRoot::new();
         Some(Reader {
             group: Arc::new(group),
             stop: Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK).unwrap()),
-            queue: Arc::new(Queue::new(1)),
+            queue: Arc::new(Line::new(1)),
             counters: Arc::default(),
-            health: Health::default(),
             pulse: Pulses::default().add("reader", 1),
-            clock: Clock::standing(7),
+            prompt: Pulses::default().add("reader", 1),
+            own: None,
+            identifier: Arc::new(host.identifier),
+            judge: Arc::new(host.judge),
+            warm: Arc::default(),
+            crowd: Arc::new(Crowd::new(8)),
+            deadlines: Arc::default(),
+            aftermath: Arc::new(Aftermath::new(health.clone())),
+            health,
+            clock,
             own_pid: 100,
         })
     }
@@ -139,7 +263,11 @@ mod tests {
     fn event(pid: i32) -> (Event, std::io::PipeReader) {
         let (reader, writer) = std::io::pipe().unwrap();
         let file = Some(File::from(OwnedFd::from(writer)));
-        (Event { mask: MaskFlags::FAN_OPEN_EXEC, file, pid, process: None }, reader)
+        (Event { mask: MaskFlags::FAN_OPEN_EXEC, file, file_error: None, pid, process: None }, reader)
+    }
+
+    fn without_file(mask: MaskFlags, file_error: Option<Errno>) -> Event {
+        Event { mask, file: None, file_error, pid: 1, process: None }
     }
 
     fn is_closed(mut pipe: std::io::PipeReader) -> bool {
@@ -147,11 +275,12 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_the_queue_is_counted_and_closed() {
+    fn what_does_not_fit_the_queue_is_counted_and_closed_by_somebody_else() {
         let Some(reader) = reader() else { return };
         let ((first, _kept), (second, pipe)) = (event(1), event(2));
         reader.pass_on(first, 7);
         reader.pass_on(second, 7);
+        drop(reader.aftermath);
         assert!(is_closed(pipe));
         assert_eq!(reader.health.counts(), [("queue_full", 1)]);
         assert_eq!(reader.queue.take().map(|sighting| (sighting.pid, sighting.observed_at)), Some((1, 7)));
@@ -163,10 +292,13 @@ mod tests {
         let Some(reader) = reader() else { return };
         let (own, pipe) = event(100);
         reader.pass_on(own, 7);
-        assert!(is_closed(pipe));
-        reader.pass_on(Event { mask: MaskFlags::FAN_Q_OVERFLOW, file: None, pid: 0, process: None }, 7);
+        reader.pass_on(without_file(MaskFlags::FAN_Q_OVERFLOW, None), 7);
         assert_eq!(reader.counters.seen.load(Ordering::Relaxed), 0);
-        assert_eq!(reader.health.counts(), [("events_lost", 1)]);
+        reader.pass_on(without_file(MaskFlags::FAN_OPEN_EXEC, Some(Errno::EAGAIN)), 7);
+        assert_eq!(reader.counters.seen.load(Ordering::Relaxed), 1);
+        assert_eq!(reader.health.counts(), [("events_lost", 2)]);
+        drop(reader.aftermath);
+        assert!(is_closed(pipe));
     }
 
     #[test]

@@ -14,7 +14,9 @@ use nix::sys::eventfd::EventFd;
 use tokio::sync::watch;
 
 use super::coverage::Marks;
+use super::monotonic_ms;
 use super::mount::{MOUNTINFO, Mounts};
+use crate::health::Pulse;
 use crate::identify::Identifier;
 
 /// Marks are renewed at least this often, in milliseconds: what failed is tried again and nothing is lost for ever.
@@ -51,8 +53,9 @@ impl Remarker {
     }
 
     /// Renews on every change until asked to stop.
-    pub(super) fn run(&self) -> io::Result<()> {
+    pub(super) fn run(&self, pulse: &Pulse) -> io::Result<()> {
         loop {
+            pulse.idle();
             let mut waits = [PollFd::new(self.table.as_fd(), PollFlags::POLLPRI), PollFd::new(self.stop.as_fd(), PollFlags::POLLIN)];
             match poll(&mut waits, PollTimeout::from(RENEWAL_MS)) {
                 Ok(_) | Err(Errno::EINTR) => {}
@@ -61,6 +64,7 @@ impl Remarker {
             if waits[1].any() == Some(true) {
                 return Ok(());
             }
+            pulse.beat(monotonic_ms());
             if let Err(error) = self.renew() {
                 tracing::warn!(%error, "cannot read the mount table; filesystems mounted from now on are not watched");
             }

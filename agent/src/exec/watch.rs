@@ -1,6 +1,7 @@
 //! Starts and stops the threads that watch executions, and says when they ended by themselves.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -12,12 +13,17 @@ use doorward_proto::report::{Coverage, ReportBody};
 use doorward_service::Clock;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::stat::fstat;
 use tokio::sync::{Notify, watch};
 
-use super::cold::Cold;
+use super::aftermath::{Aftermath, Follower};
+use super::cold::{Cold, Lane};
 use super::coverage::Marks;
-use super::deferred::Deferred;
+use super::deadline::Deadlines;
+use super::deferred::{Deferred, Means};
+use super::held::Crowd;
 use super::history::History;
+use super::line::Line;
 use super::mount::{MOUNTINFO, Mounts};
 use super::outcome::{Outcomes, SettledByPackage};
 use super::queue::Queue;
@@ -27,20 +33,26 @@ use super::remark::Remarker;
 use super::running::catch_up;
 use super::witness::Bench;
 use crate::health::{FailureReason, Health, Pulses};
-use crate::identify::Identifier;
+use crate::identify::{Identifier, Identity};
 use crate::judge::Judge;
 use crate::pending::Pending;
-use crate::system::group::{DESCRIPTORS_PER_READ_MAX, Group, GroupError};
+use crate::system::group::{Class, DESCRIPTORS_PER_READ_MAX, Group, GroupError};
 
 /// Events that may wait for the witness, whatever the limit of descriptors would allow.
-const QUEUE_EVENTS_MAX: u64 = 4096;
+const QUEUE_EVENTS_MAX: u64 = 16_384;
 /// Reports that may wait for the pending store.
 const QUEUE_REPORTS_MAX: usize = 4096;
-/// Threads that read files. Two keep a large file from holding up all others; more would only crowd the disk.
-const WORKERS: usize = 2;
+/// Threads that take in what the reader found.
+const WITNESSES: usize = 2;
+/// Threads that read files, by what they read; more would only crowd the disk.
+const WORKERS: [Lane; 3] = [Lane::Small, Lane::Small, Lane::Large];
+/// Executions held at once, whatever the limit of descriptors would allow.
+const HELD_MAX: usize = 16_384;
 /// The reader comes back from one piece of work within this, in milliseconds, or the daemon is stuck. All other threads may have to
 /// wait for a disk, which starting anew would not mend.
 const VITAL_LIMIT_MS: i64 = 30_000;
+/// Where executions wait for the reader, it comes back within this, in milliseconds, or the guard is no longer told that all is well.
+const PROMPT_LIMIT_MS: i64 = 1_000;
 /// A thread that waits for a disk is worth a report after this, in milliseconds.
 const SLOW_LIMIT_MS: i64 = 60_000;
 /// Longest the threads are waited for when watching stops, in milliseconds.
@@ -55,11 +67,15 @@ pub struct Counters {
     pub judged: AtomicU64,
     /// Of those, settled by nothing.
     pub unresolved: AtomicU64,
+    /// Executions that did not start because of this program.
+    pub denied: AtomicU64,
 }
 
 /// What watching needs from the rest of the daemon.
 #[derive(Clone)]
 pub struct Setup {
+    /// Whether executions are held until they are answered.
+    pub class: Class,
     /// Judges.
     pub judge: Arc<Judge>,
     /// Identifies.
@@ -78,8 +94,12 @@ pub struct Setup {
     pub vital: Pulses,
     /// Loops that may have to wait for a disk.
     pub slow: Pulses,
+    /// Loops that must come back before a guard loses its patience.
+    pub prompt: Pulses,
     /// Stamps events.
     pub clock: Clock,
+    /// Called a few times a second for as long as no execution waits longer than it may.
+    pub beat: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// A running watch. Dropping it stops it.
@@ -90,6 +110,8 @@ pub struct Watch {
     reports: Arc<Queue<ReportBody>>,
     coverage: watch::Receiver<Coverage>,
     mounts: Arc<ArcSwap<Mounts>>,
+    deadlines: Arc<Deadlines>,
+    crowd: Arc<Crowd>,
     failed: Arc<Notify>,
     /// Ends when all threads but the recorder have.
     judged: Receiver<()>,
@@ -101,6 +123,17 @@ pub struct Watch {
 pub(crate) fn monotonic_ms() -> i64 {
     use nix::time::{ClockId, clock_gettime};
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| now.tv_sec() * 1000 + now.tv_nsec() / 1_000_000)
+}
+
+/// The inode of this very program, whose content cannot change while it runs.
+fn own_identity(identifier: &Identifier) -> Option<Identity> {
+    let program = File::open("/proc/self/exe").ok()?;
+    let stat = fstat(&program).ok()?;
+    Some(Identity::of(identifier.filesystems().id(stat.st_dev, &program).ok()?, &stat))
+}
+
+fn own_pid() -> i32 {
+    nix::unistd::getpid().as_raw()
 }
 
 /// How many descriptors may be in flight: a quarter of the limit, less what one read of the kernel brings.
@@ -115,69 +148,129 @@ impl Watch {
     /// # Errors
     /// [`GroupError`] when this process may not watch at all.
     pub fn start(setup: Setup) -> Result<Self, GroupError> {
-        let group = Arc::new(Group::notification()?);
+        let group = Arc::new(Group::new(setup.class)?);
         let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(GroupError::Init)?);
         let reports = Arc::new(Queue::new(QUEUE_REPORTS_MAX));
         let mounts = Arc::new(ArcSwap::from_pointee(Mounts::default()));
         let (coverage_sender, coverage) = watch::channel(Coverage::default());
         let remarker = Remarker {
             table: File::open(MOUNTINFO).map_err(refused)?,
-            marks: Marks::new(Arc::clone(&group), setup.health.clone()),
+            marks: Marks::new(Arc::downgrade(&group), setup.health.clone()),
             mounts: Arc::clone(&mounts),
             coverage: coverage_sender,
             identifier: Arc::clone(&setup.identifier),
             stop: Arc::clone(&stop),
         };
-        remarker.renew().map_err(refused)?;
         let is_stopping = Arc::new(AtomicBool::new(false));
         let bench = Arc::new(bench(&setup, &reports, &mounts, &is_stopping));
         let failed = Arc::new(Notify::new());
         let (judging, judged) = sync_channel(0);
         let (recording, recorded) = sync_channel(0);
-        let watch = Self { stop, is_stopping, bench, reports, coverage, mounts, failed: Arc::clone(&failed), judged, recorded };
+        let crowd = Arc::new(Crowd::new(usize::try_from(descriptor_budget() / 4).unwrap_or(usize::MAX).min(HELD_MAX)));
+        let watch = Self {
+            stop,
+            is_stopping,
+            bench,
+            reports,
+            coverage,
+            mounts,
+            deadlines: Arc::default(),
+            crowd,
+            failed: Arc::clone(&failed),
+            judged,
+            recorded,
+        };
         let threads = Threads { over: recording, failed, health: setup.health.clone() };
         watch.start_recorder(&threads, &setup).map_err(refused)?;
-        watch.start_judging(&Threads { over: judging, ..threads }, group, remarker, &setup).map_err(refused)?;
+        let threads = Threads { over: judging, ..threads };
+        watch.start_answering(&threads, &group, &setup).map_err(refused)?;
+        watch.start_judging(&threads, &setup).map_err(refused)?;
+        // Everybody who answers stands before the first mark is set.
+        remarker.renew().map_err(refused)?;
+        let pulse = setup.slow.add("mounts", SLOW_LIMIT_MS);
+        threads.start("exec-mounts", move || remarker.run(&pulse).map_err(|error| error.to_string())).map_err(refused)?;
+        watch.start_catch_up(&threads, &setup).map_err(refused)?;
         Ok(watch)
     }
 
-    fn start_judging(&self, threads: &Threads, group: Arc<Group>, remarker: Remarker, setup: &Setup) -> std::io::Result<()> {
-        let own_pid = nix::unistd::getpid().as_raw();
+    /// The threads that answer: the reader, the deadline, and those that clear up behind them.
+    fn start_answering(&self, threads: &Threads, group: &Arc<Group>, setup: &Setup) -> std::io::Result<()> {
+        let Outcomes { warm, aftermath, .. } = &self.bench.outcomes;
+        let follower = Follower {
+            aftermath: Arc::clone(aftermath),
+            judge: Arc::clone(&setup.judge),
+            group: Arc::downgrade(group),
+            reports: Arc::clone(&self.reports),
+            health: setup.health.clone(),
+        };
+        threads.start("exec-aftermath", move || {
+            follower.run();
+            Ok(())
+        })?;
+        let (deadlines, health, beat) = (Arc::clone(&self.deadlines), setup.health.clone(), Arc::clone(&setup.beat));
+        let is_stopping = Arc::clone(&self.is_stopping);
+        threads.start("exec-deadline", move || {
+            deadlines.run(&health, || beat(), || is_stopping.load(Ordering::Relaxed));
+            Ok(())
+        })?;
         let reader = Reader {
-            group,
+            group: Arc::clone(group),
             stop: Arc::clone(&self.stop),
             queue: Arc::clone(&self.bench.queue),
             counters: Arc::clone(&setup.counters),
             health: setup.health.clone(),
             pulse: setup.vital.add("reader", VITAL_LIMIT_MS),
+            prompt: setup.prompt.add("reader", PROMPT_LIMIT_MS),
+            own: own_identity(&setup.identifier),
             clock: setup.clock.clone(),
-            own_pid,
+            identifier: Arc::clone(&setup.identifier),
+            judge: Arc::clone(&setup.judge),
+            warm: Arc::clone(warm),
+            crowd: Arc::clone(&self.crowd),
+            deadlines: Arc::clone(&self.deadlines),
+            aftermath: Arc::clone(aftermath),
+            own_pid: own_pid(),
         };
-        threads.start("exec-reader", move || reader.run().map_err(|error| error.to_string()))?;
-        threads.start("exec-mounts", move || remarker.run().map_err(|error| error.to_string()))?;
-        let (bench, pulse) = (Arc::clone(&self.bench), setup.slow.add("witness", SLOW_LIMIT_MS));
-        threads.start("exec-witness", move || {
-            bench.witness(&pulse);
-            Ok(())
-        })?;
-        for _ in 0..WORKERS {
+        threads.start("exec-reader", move || reader.run().map_err(|error| error.to_string()))
+    }
+
+    /// The threads that find out what files are.
+    fn start_judging(&self, threads: &Threads, setup: &Setup) -> std::io::Result<()> {
+        for _ in 0..WITNESSES {
+            let (bench, pulse) = (Arc::clone(&self.bench), setup.slow.add("witness", SLOW_LIMIT_MS));
+            threads.start("exec-witness", move || {
+                bench.witness(&pulse);
+                Ok(())
+            })?;
+        }
+        for lane in WORKERS {
             let (bench, pulse) = (Arc::clone(&self.bench), setup.slow.add("worker", SLOW_LIMIT_MS));
             threads.start("exec-worker", move || {
-                bench.work(&pulse);
+                bench.work(lane, &pulse);
                 Ok(())
             })?;
         }
         let (bench, is_stopping) = (Arc::clone(&self.bench), Arc::clone(&self.is_stopping));
+        threads.start("exec-parked", move || {
+            bench.outcomes.parked.run(&bench.outcomes, || is_stopping.load(Ordering::Relaxed));
+            Ok(())
+        })?;
+        let (bench, is_stopping) = (Arc::clone(&self.bench), Arc::clone(&self.is_stopping));
+        let pulse = setup.slow.add("deferred", SLOW_LIMIT_MS);
         threads.start("exec-deferred", move || {
             let Outcomes { deferred, judge, .. } = &bench.outcomes;
             let settle = |execution, file: &_| bench.outcomes.settle(execution, file);
-            deferred.run(judge, &bench.identifier, settle, || is_stopping.load(Ordering::Relaxed));
+            let means = Means { judge, identifier: &bench.identifier, mounts: &bench.mounts, pulse: &pulse };
+            deferred.run(&means, settle, || is_stopping.load(Ordering::Relaxed));
             Ok(())
-        })?;
+        })
+    }
+
+    fn start_catch_up(&self, threads: &Threads, setup: &Setup) -> std::io::Result<()> {
         let (bench, counters) = (Arc::clone(&self.bench), Arc::clone(&setup.counters));
         let (mounts, clock) = (self.mounts.load_full(), setup.clock.clone());
         threads.start("exec-catch-up", move || {
-            catch_up(&bench.queue, &counters, &mounts, &clock, own_pid);
+            catch_up(&bench.queue, &counters, &mounts, &clock, own_pid());
             Ok(())
         })
     }
@@ -230,12 +323,16 @@ impl Watch {
     }
 
     fn ask_to_stop(&self) {
+        // Whoever waits is let go before anything else is done.
+        self.crowd.end();
+        self.deadlines.let_go();
         self.is_stopping.store(true, Ordering::Relaxed);
         if let Err(error) = self.stop.write(1) {
             tracing::warn!(%error, "cannot tell the reader to stop");
         }
         self.bench.queue.close();
         self.bench.cold.close();
+        self.bench.outcomes.aftermath.close();
     }
 }
 
@@ -251,7 +348,7 @@ fn bench(setup: &Setup, reports: &Arc<Queue<ReportBody>>, mounts: &Arc<ArcSwap<M
     let room = |descriptors: u64| usize::try_from(descriptors.min(QUEUE_EVENTS_MAX)).unwrap_or(usize::MAX);
     Bench {
         // A sighting has two descriptors, a job one: half of the budget each.
-        queue: Arc::new(Queue::new(room(budget / 4))),
+        queue: Arc::new(Line::new(room(budget / 4))),
         cold: Cold::new(room(budget / 2)),
         identifier: Arc::clone(&setup.identifier),
         outcomes: Outcomes {
@@ -261,6 +358,11 @@ fn bench(setup: &Setup, reports: &Arc<Queue<ReportBody>>, mounts: &Arc<ArcSwap<M
             reports: Arc::clone(reports),
             settled_by_package: Arc::clone(&setup.settled_by_package),
             deferred: Deferred::default(),
+            warm: Arc::default(),
+            parked: Arc::default(),
+            aftermath: Arc::new(Aftermath::new(setup.health.clone())),
+            health: setup.health.clone(),
+            clock: setup.clock.clone(),
         },
         mounts: Arc::clone(mounts),
         health: setup.health.clone(),
@@ -284,7 +386,12 @@ impl Threads {
     fn start(&self, name: &'static str, work: impl FnOnce() -> Result<(), String> + Send + 'static) -> std::io::Result<()> {
         let (over, failed, health) = (self.over.clone(), Arc::clone(&self.failed), self.health.clone());
         let life = move || {
-            if let Err(error) = work() {
+            let fault = match catch_unwind(AssertUnwindSafe(work)) {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error),
+                Err(_) => Some("it met a defect".to_owned()),
+            };
+            if let Some(error) = fault {
                 health.note(FailureReason::ReaderFailed);
                 tracing::error!(thread = name, %error, "watching failed; it is started anew");
                 failed.notify_one();

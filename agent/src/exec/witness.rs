@@ -1,6 +1,7 @@
 //! The threads between the reader and the answer. The witness captures at once what will be gone in a moment (process, path) and
 //! answers files already known; workers read those that are not. A large file holds up one worker and nobody else.
 
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,22 +9,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use nix::sys::stat::fstat;
 
-use super::cold::{Cold, Job};
-use super::location::{folder_is_user_writable, locate};
+use super::cold::{Cold, Job, Key, Lane, Waiter};
+use super::guarded::{Keeping, keep, only_root_writes};
+use super::held::Target;
+use super::line::Line;
+use super::location::{self, Found};
+use super::maintainer::is_of_package_manager;
 use super::mount::Mounts;
-use super::outcome::{Execution, Outcomes};
-use super::queue::Queue;
+use super::outcome::{Execution, Footing, Outcomes};
 use super::reader::Sighting;
 use super::{executable, monotonic_ms, process};
 use crate::health::{FailureReason, Health, Pulse};
-use crate::identify::{Identifier, Inode, SkipReason};
+use crate::identify::{Identified, Identifier, Inode, SkipReason};
 
 /// Longest a single file is read for, in milliseconds: 8 GiB with MD5 at the pace of a slow disk and a slow digest.
 const IDENTIFY_DEADLINE_MS: i64 = 120_000;
 
 /// What both kinds of threads work with.
 pub(super) struct Bench {
-    pub(super) queue: Arc<Queue<Sighting>>,
+    pub(super) queue: Arc<Line>,
     pub(super) cold: Cold,
     pub(super) identifier: Arc<Identifier>,
     pub(super) outcomes: Outcomes,
@@ -42,14 +46,14 @@ impl Bench {
         }
     }
 
-    /// A worker: reads files until there are no more jobs.
-    pub(super) fn work(&self, pulse: &Pulse) {
-        while let Some(job) = self.cold.take() {
+    /// A worker: reads files of one lane until there are no more jobs.
+    pub(super) fn work(&self, lane: Lane, pulse: &Pulse) {
+        while let Some(job) = self.cold.take(lane) {
             pulse.beat(monotonic_ms());
-            let identity = job.identity;
-            self.guard(|| self.read(job, pulse));
+            let key = job.key;
+            self.guard(|| self.read(&job, pulse));
             // Whoever still waits after a defect must not wait for ever.
-            self.health.note_many(FailureReason::WorkerPanicked, self.cold.finish(&identity).len() as u64);
+            self.health.note_many(FailureReason::WorkerPanicked, self.cold.finish(&key).len() as u64);
             pulse.idle();
         }
     }
@@ -62,47 +66,79 @@ impl Bench {
 
     fn capture(&self, sighting: Sighting) {
         let mounts = self.mounts.load();
-        let mut process = process::capture(sighting.pid, sighting.process.as_ref());
-        drop(sighting.process);
-        let location = locate(&sighting.file, &mounts);
-        let user_writable_folder = location.proven().is_none_or(folder_is_user_writable);
-        process.parent_sha256 = self.digest_of_parent(process.parent_pid, &mounts);
+        let Sighting { target, given, pid, process, observed_at, .. } = sighting;
+        let Found { location, user_writable_folder } = location::find(target.file(), &mounts);
         let want_md5 = location.proven().is_some_and(|path| self.outcomes.judge.wants_md5(path));
         let name = location.proven().map(|path| path.file_name().to_vec()).unwrap_or_default();
-        let execution = Execution { location, process, observed_at: sighting.observed_at, user_writable_folder };
-        let inode = match self.inode(&sighting.file) {
+        let mut facts = process::capture(pid, process.as_ref());
+        facts.parent_sha256 = self.digest_of_parent(facts.parent_pid, &mounts);
+        let execution = Execution { location, process: facts, pidfd: process.map(Arc::new), observed_at, user_writable_folder, given };
+        let inode = match self.inode(target.file()) {
             Ok(inode) => inode,
-            Err(reason) => return self.give_up(reason, 1),
+            Err(reason) => return self.outcomes.unjudged(execution, target.held(), reason.into()),
         };
-        match self.identifier.store().candidate(&inode, want_md5) {
-            Some(known) => self.outcomes.conclude(execution, &known),
-            None => {
-                let job = Job { file: sighting.file, identity: inode.identity, name, want_md5 };
-                if !self.cold.offer(job, execution) {
-                    self.health.note(FailureReason::QueueFull);
-                }
-            }
+        let only_root_writes = only_root_writes(target.file());
+        // SECURITY: before anything is looked up, so that what was found out still holds when the program runs.
+        if target.held().is_some() && keep(target.file(), only_root_writes) == Keeping::BeingWritten {
+            return self.outcomes.unjudged(execution, target.held(), FailureReason::BeingWritten);
+        }
+        if let Some(known) = self.identifier.store().candidate(&inode, want_md5) {
+            let footing = Footing { only_root_writes, is_lasting: true };
+            let is_of_package_manager = |execution: &Execution| self.is_of_package_manager(execution, target.file(), only_root_writes);
+            return self.outcomes.conclude(execution, &target, &known, footing, is_of_package_manager);
+        }
+        let held = target.held().cloned();
+        let job = Job { target, key: Key { identity: inode.identity, want_md5 }, name, only_root_writes };
+        if let Err(waiter) = self.cold.offer(job, Waiter { execution, held }) {
+            self.outcomes.unjudged(waiter.execution, waiter.held.as_ref(), FailureReason::QueueFull);
         }
     }
 
-    fn read(&self, job: Job, pulse: &Pulse) {
+    fn read(&self, job: &Job, pulse: &Pulse) {
         let started_ms = monotonic_ms();
         let stop = || {
             let now_ms = monotonic_ms();
             pulse.beat(now_ms);
             self.is_stopping.load(Ordering::Relaxed) || now_ms - started_ms > IDENTIFY_DEADLINE_MS
         };
-        let outcome = self.identifier.file(&job.file, &job.name, job.want_md5, &stop);
-        let waiting = self.cold.finish(&job.identity);
+        let file = job.target.file();
+        let outcome = self.identifier.file(file, &job.name, job.key.want_md5, &stop);
+        let waiting = self.cold.finish(&job.key);
+        let unjudged = |reason: FailureReason| {
+            for waiter in &waiting {
+                self.outcomes.unjudged(waiter.execution.clone(), waiter.held.as_ref(), reason);
+            }
+        };
+        // SECURITY: what ran before it was read was not necessarily what was read.
+        let is_same = |identity| identity == job.key.identity;
         match outcome {
-            Ok(Some(file)) => waiting.into_iter().for_each(|execution| self.outcomes.conclude(execution, &file)),
-            Ok(None) => self.outcomes.not_a_candidate(waiting.len() as u64),
+            Ok(Some(found)) if is_same(found.identity) => self.conclude(waiting, job, &found),
+            Ok(None) if self.inode(file).is_ok_and(|inode| is_same(inode.identity)) => {
+                self.outcomes.not_a_candidate(waiting.iter().map(|waiter| waiter.held.as_ref()));
+            }
+            Ok(_) => unjudged(FailureReason::DigestChanged),
             Err(SkipReason::Stopped) if self.is_stopping.load(Ordering::Relaxed) => {}
-            Err(reason) => self.give_up(reason, waiting.len() as u64),
+            Err(reason) => unjudged(reason.into()),
         }
     }
 
-    fn inode(&self, file: &std::fs::File) -> Result<Inode, SkipReason> {
+    fn conclude(&self, waiting: Vec<Waiter>, job: &Job, found: &Identified) {
+        let is_lasting = self.inode(job.target.file()).is_ok_and(|inode| self.identifier.store().candidate(&inode, false).is_some());
+        let footing = Footing { only_root_writes: job.only_root_writes, is_lasting };
+        let is_of_package_manager = |execution: &Execution| self.is_of_package_manager(execution, job.target.file(), job.only_root_writes);
+        for Waiter { execution, held } in waiting {
+            match held {
+                Some(held) => self.outcomes.conclude(execution, &Target::Held(held), found, footing, is_of_package_manager),
+                None => self.outcomes.conclude(execution, &job.target, found, footing, is_of_package_manager),
+            }
+        }
+    }
+
+    fn is_of_package_manager(&self, execution: &Execution, file: &File, only_root_writes: bool) -> bool {
+        is_of_package_manager(execution, file, only_root_writes, &self.outcomes.judge, &self.identifier, &self.mounts.load())
+    }
+
+    fn inode(&self, file: &File) -> Result<Inode, SkipReason> {
         let stat = fstat(file)?;
         Inode::of(self.identifier.filesystems().id(stat.st_dev, file)?, &stat)
     }
@@ -114,14 +150,15 @@ impl Bench {
         let inode = self.inode(&file).ok()?;
         Some(self.identifier.store().candidate(&inode, false)?.digests.sha256)
     }
+}
 
-    fn give_up(&self, reason: SkipReason, executions: u64) {
-        let failure = match reason {
-            SkipReason::ChangedWhileRead => FailureReason::DigestChanged,
-            SkipReason::TooLarge => FailureReason::FileTooLarge,
-            SkipReason::Stopped => FailureReason::IdentifyTimeout,
-            _ => FailureReason::FileUnreadable,
-        };
-        self.health.note_many(failure, executions);
+impl From<SkipReason> for FailureReason {
+    fn from(reason: SkipReason) -> Self {
+        match reason {
+            SkipReason::ChangedWhileRead => Self::DigestChanged,
+            SkipReason::TooLarge => Self::FileTooLarge,
+            SkipReason::Stopped => Self::IdentifyTimeout,
+            _ => Self::FileUnreadable,
+        }
     }
 }

@@ -10,6 +10,8 @@ pub enum FailureAction {
     Count,
     /// The CMS is told at once, since something was not seen or not kept.
     Report,
+    /// The execution that waits is answered at once as the profile's fallback says; the CMS is told.
+    FallBack,
     /// What was in force before stays in force; the CMS is told.
     KeepLast,
     /// The same thing is tried again after a pause, without end; the CMS is told.
@@ -80,6 +82,34 @@ failures! {
     ReaderFailed, "reader_failed", Remake;
     /// Watching: a worker met a defect of this program; the event is lost, the worker goes on with the next.
     WorkerPanicked, "worker_panicked", Report;
+    /// Protect: somebody has the file open for writing, so what would run cannot be told; denied.
+    BeingWritten, "being_written", Report;
+    /// Protect: what is done after an answer found no room: an ignore mark or a lease is missing, nothing else.
+    AftermathFull, "aftermath_full", Count;
+    /// Holding: an event ran out of its budget unjudged; identifying its file goes on.
+    DeadlineMissed, "deadline_missed", FallBack;
+    /// Holding: the kernel refused an answer, so nobody knows how that execution went on.
+    AnswerRefused, "answer_refused", Report;
+    /// Holding: one user has as many events in flight as a user may; those of others are not affected.
+    OverUserCap, "over_user_cap", FallBack;
+    /// Holding: all users together have as many events in flight as the descriptors allow.
+    OverTotalCap, "over_total_cap", FallBack;
+    /// Holding: whoever owned an event let go of it without answering, a defect of this program.
+    HeldDropped, "held_dropped", FallBack;
+    /// Holding: the kernel could not open a file for us and denied its execution before anybody judged it.
+    DeniedUnjudged, "denied_unjudged", Report;
+    /// Holding: a file was another when its execution was over than when it was judged.
+    ChangedDuringExec, "changed_during_exec", Report;
+    /// Holding: a process that should have been ended could not be; it runs on.
+    KillFailed, "kill_failed", Report;
+    /// Watching: the kernel kept marks of files that may no longer run; closing the group ends them all.
+    MarkFlushFailed, "mark_flush_failed", Remake;
+    /// Watching: the process events ran over or ended; they are asked for anew and running processes are looked through.
+    SensorLost, "sensor_lost", Remake;
+    /// Watching: the kernel gives no process events; what the marks cannot see stands in the coverage report.
+    SensorUnavailable, "sensor_unavailable", Retry;
+    /// The daemon: its guard process is gone; a new one is started.
+    GuardLost, "guard_lost", Remake;
     /// Identifying: the file vanished or could not be read.
     FileUnreadable, "file_unreadable", Count;
     /// Identifying: reading took longer than its budget; the execution is reported when the file is met again.
@@ -159,6 +189,20 @@ mod tests {
             (Why::MarkFailed, "mark_failed", Do::Retry),
             (Why::ReaderFailed, "reader_failed", Do::Remake),
             (Why::WorkerPanicked, "worker_panicked", Do::Report),
+            (Why::BeingWritten, "being_written", Do::Report),
+            (Why::AftermathFull, "aftermath_full", Do::Count),
+            (Why::DeadlineMissed, "deadline_missed", Do::FallBack),
+            (Why::AnswerRefused, "answer_refused", Do::Report),
+            (Why::OverUserCap, "over_user_cap", Do::FallBack),
+            (Why::OverTotalCap, "over_total_cap", Do::FallBack),
+            (Why::HeldDropped, "held_dropped", Do::FallBack),
+            (Why::DeniedUnjudged, "denied_unjudged", Do::Report),
+            (Why::ChangedDuringExec, "changed_during_exec", Do::Report),
+            (Why::KillFailed, "kill_failed", Do::Report),
+            (Why::MarkFlushFailed, "mark_flush_failed", Do::Remake),
+            (Why::SensorLost, "sensor_lost", Do::Remake),
+            (Why::SensorUnavailable, "sensor_unavailable", Do::Retry),
+            (Why::GuardLost, "guard_lost", Do::Remake),
             (Why::FileUnreadable, "file_unreadable", Do::Count),
             (Why::IdentifyTimeout, "identify_timeout", Do::Report),
             (Why::DigestChanged, "digest_changed", Do::Report),

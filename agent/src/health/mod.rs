@@ -1,8 +1,9 @@
 //! What went wrong, how often, and whether the loops still turn.
 //!
 //! [`failure`] is the table of everything that can fail in the daemon and what is done about it; [`Health`] counts it; [`pulse`]
-//! ties the service manager's watchdog to the progress of every loop, so that a stuck daemon is started anew. Nothing here ever
-//! blocks or logs: it is called from the reader thread.
+//! ties the service manager's watchdog to the progress of every loop, so that a stuck daemon is started anew; [`guard`] is for
+//! when even that would wait for the daemon. But for starting a guard and sending it away, nothing here ever blocks or logs: it
+//! is called from the reader thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,9 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 pub mod failure;
+pub mod guard;
 pub mod pulse;
 
 pub use failure::{FailureAction, FailureReason};
+pub use guard::{Guard, Heartbeat};
 pub use pulse::{Pulse, Pulses};
 
 /// Counters of failures since the daemon started. Cheap to clone and to share.

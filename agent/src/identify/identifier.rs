@@ -131,10 +131,12 @@ impl Identifier {
         want_md5: impl Fn(&Inode) -> bool,
         stop: &dyn Fn() -> bool,
     ) -> Result<Examined, SkipReason> {
+        let is_remembered = self.filesystems.of(fstat(file)?.st_dev, file)?.is_remembered;
         let mut before = self.inode(file)?;
         for _ in 0..READ_ATTEMPTS_MAX {
             // SECURITY: both before the first byte is read; see the folder's header.
-            let may_last = before.identity.is_settled(self.clock.now_micros()) && lease::has_no_writer(file).unwrap_or(false);
+            let may_last =
+                is_remembered && before.identity.is_settled(self.clock.now_micros()) && lease::has_no_writer(file).unwrap_or(false);
             let kind = if before.identity.size == 0 { None } else { reader.kind(file, claim)? };
             let candidate = match kind {
                 None => Ok(None),

@@ -20,6 +20,9 @@ pub enum SkipReason {
     /// More bytes than the limit for digesting; it has no name, so no list and no package can vouch for it.
     #[error("larger than the limit for digesting")]
     TooLarge,
+    /// Somebody holds a write lease on it, which makes every reader wait.
+    #[error("kept from readers by a lease")]
+    Leased,
     /// The disk or the file system failed.
     #[error("could not be read: input/output error")]
     Io,
@@ -42,12 +45,13 @@ pub enum SkipReason {
 
 impl SkipReason {
     /// Every reason, in declaration order, for tables.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Unreadable,
         Self::Vanished,
         Self::NotRegular,
         Self::ChangedWhileRead,
         Self::TooLarge,
+        Self::Leased,
         Self::Io,
         Self::PathTooLong,
         Self::TooDeep,
@@ -55,6 +59,17 @@ impl SkipReason {
         Self::Excluded,
         Self::Stopped,
     ];
+
+    /// Whether a program may stand there of which nothing is known, so that a person should hear which.
+    #[must_use]
+    pub const fn leaves_unknown(self) -> bool {
+        match self {
+            Self::Unreadable | Self::ChangedWhileRead | Self::TooLarge | Self::Leased | Self::Io | Self::PathTooLong | Self::TooDeep => {
+                true
+            }
+            Self::Vanished | Self::NotRegular | Self::MountedOver | Self::Excluded | Self::Stopped => false,
+        }
+    }
 
     /// The reason's word in JSON and tables.
     #[must_use]
@@ -65,6 +80,7 @@ impl SkipReason {
             Self::NotRegular => "not_regular",
             Self::ChangedWhileRead => "changed_while_read",
             Self::TooLarge => "too_large",
+            Self::Leased => "leased",
             Self::Io => "io",
             Self::PathTooLong => "path_too_long",
             Self::TooDeep => "too_deep",
@@ -82,6 +98,8 @@ impl From<Errno> for SkipReason {
             Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE => Self::Vanished,
             // O_NOFOLLOW met a symbolic link; a socket, or a FIFO nobody writes, was opened.
             Errno::ELOOP | Errno::ENXIO | Errno::ENODEV => Self::NotRegular,
+            // Opened without waiting; a lease is given up, or taken away, within `/proc/sys/fs/lease-break-time`.
+            Errno::EAGAIN => Self::Leased,
             Errno::ENAMETOOLONG => Self::PathTooLong,
             _ => Self::Io,
         }

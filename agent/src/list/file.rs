@@ -111,6 +111,7 @@ impl Lists {
     pub fn take_policy(&self, policy: Policy) -> Result<(), ListProblem> {
         let policy = Arc::new(policy);
         self.policy.store(Arc::clone(&policy));
+        self.turn_over();
         self.policies.send_replace(Arc::clone(&policy));
         self.write(POLICY_FILE, || policy.encode())
     }
@@ -126,6 +127,7 @@ impl Lists {
         }
         let settings = Arc::new(settings);
         self.settings.store(Arc::clone(&settings));
+        self.turn_over();
         self.all_settings.send_replace(Arc::clone(&settings));
         let file = SettingsFile { version: SETTINGS_VERSION, settings: settings.as_ref().clone() };
         Ok(self.write(SETTINGS_FILE, || serde_json::to_vec_pretty(&file).expect("settings are plain values")))

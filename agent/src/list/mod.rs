@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use doorward_policy::{Evidence, ProfileId, Sha256, Subject, TrustRules, Verdict as Judged, judge};
@@ -43,6 +44,7 @@ pub struct Lists {
     weights: Weights,
     policies: watch::Sender<Arc<Policy>>,
     all_settings: watch::Sender<Arc<HostSettings>>,
+    generation: AtomicU64,
 }
 
 impl Lists {
@@ -62,7 +64,18 @@ impl Lists {
             policy: ArcSwap::new(policy),
             settings: ArcSwap::new(settings),
             weights: Weights::default(),
+            generation: AtomicU64::new(0),
         }
+    }
+
+    /// Rises after every change of anything here, so that what was concluded before can be told from what holds now.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    fn turn_over(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The policy in force.
@@ -99,6 +112,7 @@ impl Lists {
     /// kept here.
     pub fn take_verdicts<'a>(&self, verdicts: impl IntoIterator<Item = &'a Verdict>) {
         self.weights.take(verdicts);
+        self.turn_over();
     }
 
     /// The verdict on a file, if it is one that weighs: an allow on this host alone, a deny, or a threat. `pending` knows the others.

@@ -29,7 +29,7 @@ impl Join {
     pub(super) fn of(record: &Record) -> Self {
         match record {
             Record::Observation(observed) if observed.is_execution() => Self::Count,
-            Record::Denial(_) => Self::Count,
+            Record::Denial(_) | Record::Unjudged(_) => Self::Count,
             Record::Observation(_) => Self::CountUnsent,
             Record::Coverage(_) | Record::Health(_) | Record::Turned(_) => Self::Replace,
             // The parts of one inventory belong together and in order.
@@ -48,7 +48,12 @@ pub(super) fn key(record: &Record) -> Key {
         Record::Turned(turned) => hasher.update(b"turned").update(&turned.file),
         Record::Denial(denied) => hasher.update(b"denial").update(&[denied.row, u8::from(denied.undecided)]),
         Record::Observation(_) => hasher.update(b"observation"),
+        Record::Unjudged(_) => hasher.update(b"unjudged"),
     };
+    if let Record::Unjudged(unjudged) = record {
+        let identity = (&unjudged.path, &unjudged.reason, unjudged.denied, unjudged.process.uid);
+        hasher.update(&postcard::to_allocvec(&identity).unwrap_or_default());
+    }
     if let Some(observed) = record.observed() {
         let uid = observed.process.as_ref().map(|process| process.uid);
         let identity = (&observed.file.sha256, &observed.path, &observed.usage, &observed.scan, &observed.evidence, uid);

@@ -24,10 +24,13 @@ pub(super) struct Folder {
 }
 
 impl Folder {
+    pub(super) fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     /// Makes the folder if it is missing, for its owner alone.
-    pub(super) fn make(path: &Path) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        Ok(Self { path: path.to_owned() })
+    pub(super) fn make(&self) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -46,7 +49,7 @@ impl Folder {
         self.path.join("lock")
     }
 
-    /// Where a compacted copy grows.
+    /// Where a compacted copy grows, or a new store.
     pub(super) fn compacted(&self) -> PathBuf {
         self.path.join("store.compact")
     }
@@ -74,6 +77,12 @@ impl Folder {
         fs::rename(self.compacted(), self.store())?;
         durable::sync_folder(&self.store())?;
         remove_all(&self.old())
+    }
+
+    /// Puts a new store in the place of one that was put aside.
+    pub(super) fn adopt_new(&self) -> io::Result<()> {
+        fs::rename(self.compacted(), self.store())?;
+        durable::sync_folder(&self.store())
     }
 
     /// Puts the store aside for inspection and forgets the oldest of those already there.
@@ -150,7 +159,7 @@ mod tests {
             [(None, Some("old"), Some("half"), "old"), (Some("old"), None, Some("new"), "old"), (Some("old"), Some("new"), None, "new")]
         {
             let temporary = tempfile::tempdir().unwrap();
-            let folder = Folder::make(temporary.path()).unwrap();
+            let folder = Folder::at(temporary.path());
             let places = [(folder.old(), old), (folder.store(), store), (folder.compacted(), compact)];
             let present: Vec<_> = places.into_iter().filter_map(|(path, content)| Some((path, content?))).collect();
             assert_eq!(make(&folder, &present), expected);
@@ -161,7 +170,7 @@ mod tests {
     #[test]
     fn quarantine_keeps_only_the_newest_few() {
         let temporary = tempfile::tempdir().unwrap();
-        let folder = Folder::make(temporary.path()).unwrap();
+        let folder = Folder::at(temporary.path());
         let mut last = PathBuf::new();
         for round in 0..5 {
             fs::create_dir(folder.store()).unwrap();

@@ -9,6 +9,9 @@ pub const PENDING_BYTES_MAX: u64 = 256 << 20;
 /// Free space on the store's file system below which new reports are refused, so that acknowledgements still find room.
 pub const FREE_BYTES_MIN: u64 = 16 << 20;
 
+/// Free space below which the store is not opened: sled would be in the middle of its recovery when it finds out.
+pub const OPEN_FREE_BYTES_MIN: u64 = 1 << 20;
+
 /// Encoded size of one report at most; a whole inventory of 20,000 packages stays below it.
 pub const REPORT_BYTES_MAX: usize = 4 << 20;
 

@@ -18,7 +18,6 @@ use doorward_service::clock::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::system::fsync;
-use crate::system::lock::{InstanceLock, LockError};
 
 mod collapse;
 mod error;
@@ -42,7 +41,7 @@ use folder::Folder;
 use record::Record;
 use shared::Shared;
 use store::Sheet;
-use worker::{Request, Worker};
+use worker::{Request, Started, Worker};
 
 /// Stack of the store's thread; sled recurses little, but its buffers are generous.
 const STACK_BYTES: usize = 4 << 20;
@@ -67,6 +66,9 @@ pub struct Opened {
     pub pending: Pending,
     /// Empty when all was well. Logged already; to be counted and reported.
     pub recovered: Vec<Recovery>,
+    /// Why nothing can be kept for now, a full disk for one. Logged already. Requests fail until opening succeeds, which every request
+    /// tries again; what was kept before is not lost.
+    pub closed: Option<PendingError>,
 }
 
 /// A handle to the store; clones share it. The store closes when the last one is gone, or with [`Pending::close`].
@@ -95,12 +97,7 @@ impl Pending {
         if !fsync::flush_means_fsync() {
             return Err(OpenError::UnsafeBuild);
         }
-        let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
-        let folder = Folder::make(folder).map_err(unusable)?;
-        let lock = InstanceLock::take(&folder.lock()).map_err(|error| match error {
-            LockError::Held => OpenError::InUse(folder.path().to_owned()),
-            LockError::Io(source) => unusable(source),
-        })?;
+        let folder = Folder::at(folder);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(OpenError::Thread)?;
         let (sender, requests) = mpsc::channel(limit::REQUESTS_MAX);
         let shared = Arc::new(Shared::new());
@@ -114,24 +111,32 @@ impl Pending {
             store: None,
             failed: None,
             compaction_checked: Instant::now(),
-            _lock: lock,
+            lock: None,
         };
         let (started, start) = std::sync::mpsc::sync_channel(1);
         let life = move || {
             let outcome = worker.start();
-            let opened = outcome.is_ok();
+            if outcome.is_err() {
+                // Whoever hears of it finds the folder unlocked.
+                drop(worker);
+                let _ = started.send(outcome);
+                return;
+            }
             // Nobody listens any more when opening took too long; then the channel of requests is closed too.
-            if started.send(outcome).is_ok() && opened {
+            if started.send(outcome).is_ok() {
                 worker.run(&runtime);
             }
         };
         thread::Builder::new().name("pending".into()).stack_size(STACK_BYTES).spawn(life).map_err(OpenError::Thread)?;
         match start.recv_timeout(Duration::from_millis(limit::OPEN_DEADLINE_MS)) {
-            Ok(Ok(recovered)) => {
+            Ok(Ok(Started { recovered, closed })) => {
                 recovered.iter().for_each(worker::log);
-                Ok(Opened { pending: Self { requests: sender, shared }, recovered })
+                if let Some(error) = &closed {
+                    tracing::error!(reason = error.reason(), %error, "reports cannot be kept for now; opening is tried again and again");
+                }
+                Ok(Opened { pending: Self { requests: sender, shared }, recovered, closed })
             }
-            Ok(Err(source)) => Err(unusable(source)),
+            Ok(Err(error)) => Err(error),
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) => Err(OpenError::TooSlow(folder.path().to_owned())),
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => Err(OpenError::Thread(io::Error::other("the thread ended early"))),
         }
@@ -230,7 +235,15 @@ impl Pending {
         self.ask(|reply| Request::RenewEpoch { reply }).await
     }
 
-    /// The store's random name.
+    /// Opens the store if it is closed and that can be done now.
+    ///
+    /// # Errors
+    /// When the store is broken or closed.
+    pub async fn ready(&self) -> Result<(), PendingError> {
+        self.batch(0, 0, 0).await.map(drop)
+    }
+
+    /// The store's random name; zeros before it was opened for the first time.
     #[must_use]
     pub fn epoch(&self) -> [u8; 16] {
         self.shared.epoch()

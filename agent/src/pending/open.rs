@@ -1,11 +1,13 @@
 //! Opening: from whatever lies in the folder to a store that works, and an honest word about what that took.
 //!
 //! sled may fail, panic, come back empty or come back older. The first two put it aside; emptiness and age are seen by the note
-//! beside it. A full disk, a lock or missing rights are no damage and put nothing aside. Runs on the store's own thread.
+//! beside it. A full disk, a lock or missing rights are no damage and put nothing aside; nor is anything put aside before there is a
+//! new store to take its place, or every attempt on a bad disk would push out what is worth keeping. Runs on the store's own thread.
 
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,7 @@ use super::error::{Fault, Recovery};
 use super::folder::Folder;
 use super::generation::Generation;
 use super::key::OPENINGS_MAX;
-use super::limit::{CACHE_BYTES, CLEAN_EVERY_MS, LOCK_LINGER_MS, Limits};
+use super::limit::{CACHE_BYTES, CLEAN_EVERY_MS, LOCK_LINGER_MS, Limits, OPEN_FREE_BYTES_MIN};
 use super::store::{Store, TREES};
 use crate::system::durable;
 
@@ -44,20 +46,16 @@ enum Failure {
 impl Opening<'_> {
     /// Opens the store, or begins a new one. Everything that had to be done for it is added to `recoveries`.
     pub(super) fn open(&self, recoveries: &mut Vec<Recovery>) -> io::Result<Store> {
+        // A file system that will not say how full it is may still do.
+        if self.folder.free_bytes().is_ok_and(|free| free < OPEN_FREE_BYTES_MIN) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, format!("less than {OPEN_FREE_BYTES_MIN} bytes are free")));
+        }
         self.folder.settle()?;
         let noted = Generation::read(&self.folder.generation())?;
         let store = match self.attempt(noted, recoveries) {
             Ok(Some(store)) => store,
-            Ok(None) => {
-                let to = self.folder.quarantine(self.clock.now_micros())?;
-                recoveries.push(Recovery::CameBackEmpty { to });
-                self.begin(recoveries)?
-            }
-            Err(Failure::Damaged(why)) => {
-                let to = self.folder.quarantine(self.clock.now_micros())?;
-                recoveries.push(Recovery::Quarantined { to, why });
-                self.begin(recoveries)?
-            }
+            Ok(None) => self.begin_anew(recoveries, |to| Recovery::CameBackEmpty { to })?,
+            Err(Failure::Damaged(why)) => self.begin_anew(recoveries, |to| Recovery::Quarantined { to, why })?,
             Err(Failure::Outside(error)) => return Err(error),
         };
         store.generation().write(&self.folder.generation())?;
@@ -98,12 +96,22 @@ impl Opening<'_> {
         })
     }
 
-    fn begin(&self, recoveries: &mut Vec<Recovery>) -> io::Result<Store> {
+    /// Makes a new store, and puts the old one aside for it.
+    fn begin_anew(&self, recoveries: &mut Vec<Recovery>, aside: impl FnOnce(PathBuf) -> Recovery) -> io::Result<Store> {
+        // What a failed attempt of this kind left goes too.
+        self.folder.settle()?;
+        let made = guarded(|| {
+            let db = self.sled(&self.folder.compacted())?;
+            drop(Store::load(db, self.minted()?, self.limits)?);
+            Ok(durable::sync_folder(&self.folder.compacted().join("db"))?)
+        });
+        made.map_err(no_new_store)?;
+        let to = self.folder.quarantine(self.clock.now_micros())?;
+        self.folder.adopt_new()?;
+        recoveries.push(aside(to));
         match self.attempt(None, recoveries) {
-            Ok(Some(store)) => Ok(store),
-            Ok(None) => Err(io::Error::other("a new store was not empty")),
-            Err(Failure::Outside(error)) => Err(error),
-            Err(Failure::Damaged(why)) => Err(io::Error::other(format!("a new store cannot be made either: {why}"))),
+            Ok(store) => store.ok_or_else(|| io::Error::other("a new store is gone again")),
+            Err(failure) => Err(no_new_store(failure)),
         }
     }
 
@@ -148,6 +156,13 @@ impl Opening<'_> {
     }
 }
 
+fn no_new_store(failure: Failure) -> io::Error {
+    match failure {
+        Failure::Outside(error) => error,
+        Failure::Damaged(why) => io::Error::other(format!("a new store cannot be made either: {why}")),
+    }
+}
+
 /// Runs sled code and sorts what comes of it: its panics are damage like its errors.
 fn guarded<T>(act: impl FnOnce() -> Result<T, Fault>) -> Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(act)) {
@@ -161,9 +176,13 @@ fn guarded<T>(act: impl FnOnce() -> Result<T, Fault>) -> Result<T, Failure> {
 
 /// Whether an error says nothing about the store's content.
 fn is_outside(error: &io::Error) -> bool {
-    use io::ErrorKind::{OutOfMemory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    is_lock(error)
-        || matches!(error.kind(), OutOfMemory | PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+    is_lock(error) || error.kind() == io::ErrorKind::PermissionDenied || passes(error)
+}
+
+/// Whether an error is one of want, which ends without anybody changing the folder: a full disk, for one.
+pub(super) fn passes(error: &io::Error) -> bool {
+    use io::ErrorKind::{OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), OutOfMemory | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
         || matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 

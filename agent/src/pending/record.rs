@@ -63,6 +63,7 @@ pub(super) enum Record {
     Inventory(body::Inventoried),
     Turned(body::Turned),
     Health(body::Ailing),
+    Unjudged(body::Unidentified),
 }
 
 impl Record {
@@ -83,18 +84,20 @@ impl Record {
         }
     }
 
-    /// As [`Record::observed`], to count another occurrence.
-    pub(super) const fn observed_mut(&mut self) -> Option<&mut Observed> {
-        match self {
-            Self::Observation(observed) => Some(observed),
-            Self::Denial(denied) => Some(&mut denied.observed),
-            _ => None,
+    /// Takes another occurrence of the same thing into the count; false when records of this kind are not counted.
+    pub(super) fn count_in(&mut self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Observation(earlier), Self::Observation(later)) => earlier.count_in(later),
+            (Self::Denial(earlier), Self::Denial(later)) => earlier.observed.count_in(&later.observed),
+            (Self::Unjudged(earlier), Self::Unjudged(later)) => earlier.count_in(later),
+            _ => return false,
         }
+        true
     }
 
     pub(super) fn class(&self) -> Class {
         match self {
-            Self::Denial(_) | Self::Turned(_) => Class::Kept,
+            Self::Denial(_) | Self::Turned(_) | Self::Unjudged(_) => Class::Kept,
             Self::Observation(observed) if observed.is_execution() => Class::Kept,
             Self::Observation(_) | Self::Coverage(_) | Self::Inventory(_) | Self::Health(_) => Class::Expendable,
         }
@@ -110,6 +113,7 @@ impl From<ReportBody> for Record {
             ReportBody::Inventory(inventory) => Self::Inventory(inventory.into()),
             ReportBody::Turned(turned) => Self::Turned(turned.into()),
             ReportBody::Health(health) => Self::Health(health.into()),
+            ReportBody::Unjudged(unjudged) => Self::Unjudged(unjudged.into()),
         }
     }
 }
@@ -125,6 +129,7 @@ impl TryFrom<Record> for ReportBody {
             Record::Inventory(inventoried) => Self::Inventory(inventoried.into()),
             Record::Turned(turned) => Self::Turned(turned.into()),
             Record::Health(ailing) => Self::Health(ailing.into()),
+            Record::Unjudged(unidentified) => Self::Unjudged(unidentified.into()),
         })
     }
 }

@@ -25,7 +25,7 @@ pub struct Gauges {
     pub verdicts: u64,
     /// Reports given up since the store was made: pushed out by more important ones, or unreadable.
     pub dropped: u64,
-    /// Reports refused since start: no room, or the store was broken.
+    /// Reports refused since start: no room, or the store was broken. Whoever brought them may bring them again, so this is no loss.
     pub refused: u64,
     /// Bytes on disk at the last look; sled needs a multiple of what lives in it.
     pub disk_bytes: u64,
@@ -33,6 +33,14 @@ pub struct Gauges {
     pub last_sequence: u64,
     /// The store is open and took its last commit.
     pub is_healthy: bool,
+}
+
+impl Gauges {
+    /// Reports that nobody will ever see: those dropped here, and `given_up` by whoever brought them.
+    #[must_use]
+    pub const fn lost(&self, given_up: u64) -> u64 {
+        self.dropped.saturating_add(given_up)
+    }
 }
 
 #[derive(Debug)]

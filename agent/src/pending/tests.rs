@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use doorward_policy::{Evidence, FileKind, PackageEvidence, PackageManager, PathBytes, Status, Use};
-use doorward_proto::report::{Coverage, FileFacts, Inventory, InventorySource, Observation, Process, Source};
+use doorward_proto::report::{Coverage, FileFacts, Inventory, InventorySource, Observation, Process, Source, Unjudged};
 use doorward_proto::uplink::VerdictDecision;
 
 use super::*;
@@ -110,7 +110,7 @@ fn found(number: u32) -> ReportBody {
 }
 
 fn executed(number: u32, pid: u32, at: i64) -> ReportBody {
-    let process = Process { pid, start_ticks: 1, uid: 1000, parent_pid: 1, parent_path: None, parent_sha256: None, container: None };
+    let process = Process { pid, start_ticks: 1, uid: Some(1000), parent_pid: 1, parent_path: None, parent_sha256: None, container: None };
     let met = met(number, Use::Execute);
     ReportBody::Observation(Observation { process: Some(process), first_observed_at: at, last_observed_at: at, ..met })
 }
@@ -191,6 +191,25 @@ async fn executions_of_one_minute_are_one_report_with_a_count_until_it_is_handed
     let ReportBody::Observation(first) = &reports[0].body else { panic!() };
     assert_eq!((first.first_observed_at, first.last_observed_at), (0, 4));
     assert_eq!(first.process.as_ref().unwrap().pid, 100);
+}
+
+#[tokio::test]
+async fn executions_nobody_could_judge_are_kept_and_counted_by_path_reason_and_user() {
+    let store = TestStore::new();
+    let unjudged = |path: &str, uid: Option<u32>, at| {
+        let process = Process { pid: 7, start_ticks: 1, uid, parent_pid: 1, parent_path: None, parent_sha256: None, container: None };
+        let (path, reason) = (PathBytes::new(path), "digest_changed".to_owned());
+        ReportBody::Unjudged(Unjudged { path, process, reason, denied: true, first_observed_at: at, last_observed_at: at, count: 1 })
+    };
+    for (path, uid, at) in [("/a", Some(1000), 5), ("/a", Some(1000), 9), ("/a", Some(0), 5), ("/a", None, 5), ("/b", Some(1000), 5)] {
+        store.add(unjudged(path, uid, at)).await.unwrap();
+    }
+    let told = store.all().await.into_iter().map(|report| {
+        let ReportBody::Unjudged(unjudged) = report.body else { panic!("{report:?}") };
+        (unjudged.path.to_string(), unjudged.process.uid, unjudged.count, unjudged.last_observed_at)
+    });
+    let expected = [("/a", Some(1000), 2, 9), ("/a", Some(0), 1, 5), ("/a", None, 1, 5), ("/b", Some(1000), 1, 5)];
+    assert_eq!(told.collect::<Vec<_>>(), expected.map(|(path, uid, count, at)| (path.to_owned(), uid, count, at)));
 }
 
 #[tokio::test]
@@ -379,6 +398,26 @@ async fn a_store_that_comes_back_empty_is_noticed() {
     assert!(matches!(store.recovered.as_slice(), [Recovery::CameBackEmpty { .. }]), "{:?}", store.recovered);
     assert_ne!(store.epoch(), epoch);
     store.add(found(2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_put_aside_before_a_new_store_is_there() {
+    let mut store = TestStore::new();
+    store.add(found(1)).await.unwrap();
+    store.close().await;
+    fs::write(store.sled().join("evidence"), "of what happened").unwrap();
+    fs::remove_file(store.sled().join("db")).unwrap();
+    for _ in 0..4 {
+        let mint_epoch = || Err(std::io::Error::other("no randomness"));
+        let options = Options { limits: store.limits, clock: store.clock.clone(), mint_epoch };
+        assert!(Pending::open(store.folder.path(), options).is_err());
+    }
+    store.open();
+    let [Recovery::CameBackEmpty { to }] = store.recovered.as_slice() else { panic!("{:?}", store.recovered) };
+    assert!(to.join("evidence").exists(), "still the first one");
+    store.add(found(2)).await.unwrap();
+    store.reopen().await;
+    assert_eq!((store.recovered.len(), store.gauges().records), (0, 1));
 }
 
 #[tokio::test]

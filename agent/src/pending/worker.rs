@@ -14,13 +14,13 @@ use doorward_proto::uplink::Verdict;
 use doorward_service::clock::Clock;
 use tokio::sync::{mpsc, oneshot};
 
-use super::error::{Fault, PendingError, Recovery};
+use super::error::{Fault, OpenError, PendingError, Recovery};
 use super::folder::Folder;
 use super::limit::{COMMIT_REQUESTS_MAX, COMPACT_CHECK_MS, Limits, REOPEN_PAUSE_MS};
-use super::open::{Opening, panic_text};
+use super::open::{Opening, panic_text, passes};
 use super::shared::Shared;
 use super::store::{Sheet, Store};
-use crate::system::lock::InstanceLock;
+use crate::system::lock::{InstanceLock, LockError};
 
 /// Longest sleep without looking at the clock, which may be set by hand or by a test.
 const CLOCK_LOOK_MS: u64 = 250;
@@ -45,7 +45,8 @@ type Answer = Box<dyn FnOnce(Result<(), PendingError>)>;
 /// Fields are dropped in this order: whoever waits for the channel of requests to close finds the folder unlocked.
 pub(super) struct Worker {
     pub(super) store: Option<Store>,
-    pub(super) _lock: InstanceLock,
+    /// Taken with the first opening that comes so far.
+    pub(super) lock: Option<InstanceLock>,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) folder: Folder,
     pub(super) limits: Limits,
@@ -189,21 +190,33 @@ impl Worker {
             return Err(PendingError::Broken { why: why.clone() });
         }
         let mut recoveries = Vec::new();
-        let opening = Opening { folder: &self.folder, limits: self.limits, clock: &self.clock, mint_epoch: self.mint_epoch };
-        let opened = opening.open(&mut recoveries);
+        let opened = self.open(&mut recoveries);
         recoveries.into_iter().for_each(|recovery| self.shared.recovered(recovery));
-        match opened {
-            Ok(store) => {
-                self.store = Some(store);
-                self.failed = None;
-                self.publish();
-                Ok(())
-            }
-            Err(error) => {
-                self.fail(error.to_string());
-                Err(PendingError::Broken { why: error.to_string() })
-            }
+        opened.map_err(|error| self.not_open(&error))
+    }
+
+    fn open(&mut self, recoveries: &mut Vec<Recovery>) -> Result<(), OpenError> {
+        let unusable = |source| OpenError::Folder { folder: self.folder.path().to_owned(), source };
+        if self.lock.is_none() {
+            self.folder.make().map_err(unusable)?;
+            let lock = InstanceLock::take(&self.folder.lock()).map_err(|error| match error {
+                LockError::Held => OpenError::InUse(self.folder.path().to_owned()),
+                LockError::Io(source) => unusable(source),
+            })?;
+            self.lock = Some(lock);
         }
+        let opening = Opening { folder: &self.folder, limits: self.limits, clock: &self.clock, mint_epoch: self.mint_epoch };
+        let store = opening.open(recoveries).map_err(unusable)?;
+        self.shared.disk_bytes(store.disk_bytes().unwrap_or_default());
+        self.store = Some(store);
+        self.failed = None;
+        self.publish();
+        Ok(())
+    }
+
+    fn not_open(&mut self, error: &OpenError) -> PendingError {
+        self.fail(error.to_string());
+        PendingError::Broken { why: error.to_string() }
     }
 
     fn fail(&mut self, why: String) {
@@ -272,16 +285,27 @@ impl Worker {
         }
     }
 
-    /// Opens the store for the first time, so that whoever starts the agent hears of it.
-    pub(super) fn start(&mut self) -> io::Result<Vec<Recovery>> {
-        let mut recoveries = Vec::new();
-        let opening = Opening { folder: &self.folder, limits: self.limits, clock: &self.clock, mint_epoch: self.mint_epoch };
-        let store = opening.open(&mut recoveries)?;
-        self.shared.disk_bytes(store.disk_bytes().unwrap_or_default());
-        self.store = Some(store);
-        self.publish();
-        Ok(recoveries)
+    /// Opens the store for the first time, so that whoever starts the agent hears of it. What passes by itself, like a full disk, is no
+    /// error: the store stays closed, every request says why, and opening is tried again as after a failure.
+    pub(super) fn start(&mut self) -> Result<Started, OpenError> {
+        let mut recovered = Vec::new();
+        let closed = match self.open(&mut recovered) {
+            Ok(()) => None,
+            Err(OpenError::Folder { source, .. }) if !passes(&source) => {
+                return Err(OpenError::Folder { folder: self.folder.path().to_owned(), source });
+            }
+            Err(error @ OpenError::Folder { .. }) => Some(self.not_open(&error)),
+            Err(error) => return Err(error),
+        };
+        Ok(Started { recovered, closed })
     }
+}
+
+/// How a first opening went.
+pub(super) struct Started {
+    pub(super) recovered: Vec<Recovery>,
+    /// Why the store is closed for now.
+    pub(super) closed: Option<PendingError>,
 }
 
 fn answer<T: 'static>(reply: Reply<T>, value: T) -> Answer {
@@ -312,14 +336,12 @@ mod tests {
     #[test]
     fn a_panic_inside_sled_fails_one_commit_and_the_store_goes_on() {
         let temporary = tempfile::tempdir().unwrap();
-        let folder = Folder::make(temporary.path()).unwrap();
-        let lock = InstanceLock::take(&folder.lock()).unwrap();
         let (_sender, requests) = mpsc::channel(1);
         let mut worker = Worker {
             store: None,
-            _lock: lock,
+            lock: None,
             requests,
-            folder,
+            folder: Folder::at(temporary.path()),
             limits: Limits { free_bytes_min: 0, ..Limits::default() },
             clock: Clock::standing(1),
             mint_epoch: || Ok([1; 16]),
@@ -327,7 +349,7 @@ mod tests {
             failed: None,
             compaction_checked: Instant::now(),
         };
-        assert_eq!(worker.start().unwrap(), []);
+        assert_eq!(worker.start().unwrap().recovered, []);
         worker.with(|store, now| store.add(vec![sheet("/")], now).and_then(|()| store.flush())).unwrap();
         let error = worker.with::<()>(|_, _| panic!("tried to serialize Uninitialized")).unwrap_err();
         assert!(matches!(&error, PendingError::Broken { why } if why.contains("Uninitialized")), "{error}");

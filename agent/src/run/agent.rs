@@ -23,7 +23,7 @@ use crate::health::{FailureReason, Health, Pulses};
 use crate::identify::{Identifier, IdentityStore, Limits};
 use crate::judge::{Closure, Judge};
 use crate::list::{Lists, Trustee};
-use crate::pending::{self, Pending};
+use crate::pending::{self, Pending, PendingError};
 use crate::system::entropy;
 use crate::trust::Trust;
 
@@ -37,6 +37,8 @@ pub(super) struct Agent {
     pub(super) identifier: Arc<Identifier>,
     pub(super) judge: Arc<Judge>,
     pub(super) pending: Pending,
+    /// The verdicts kept in the store of reports were read. Without them files are judged by policy and evidence alone.
+    pub(super) knows_verdicts: bool,
     pub(super) history: Arc<History>,
     pub(super) counters: Arc<Counters>,
     pub(super) inventory: Arc<Book>,
@@ -57,7 +59,11 @@ impl Agent {
     pub(super) fn open(settings: Settings, credential: Credential, clock: Clock) -> Result<Arc<Self>, RunError> {
         let health = Health::default();
         let pending = open_pending(&settings, &clock, &health)?;
-        let lists = open_lists(&settings, &credential, &pending, &health);
+        let lists = open_lists(&settings, &credential, &health);
+        let learned = load_verdicts(&pending, &lists).inspect_err(|error| {
+            health.note_code(error.reason());
+            tracing::error!(%error, "verdicts on single files are not known until the store opens");
+        });
         let identities = open_identities(&settings, &health);
         let identifier = Arc::new(Identifier::new(Arc::new(identities), clock.clone(), Limits::default()));
         let (trust, problem) = Trust::open(&settings.root);
@@ -80,6 +86,7 @@ impl Agent {
             identifier,
             judge,
             pending,
+            knows_verdicts: learned.is_ok(),
             history: Arc::default(),
             counters: Arc::default(),
             coverage: watch::Sender::new(Coverage::default()),
@@ -93,7 +100,11 @@ impl Agent {
     pub(super) fn health_report(&self) -> HealthReport {
         let gauges = self.pending.gauges();
         let failures = self.health.counts().into_iter().map(|(reason, count)| FailureCount { reason: reason.to_owned(), count });
-        HealthReport { pending: gauges.records, dropped: gauges.dropped, failures: failures.collect() }
+        HealthReport {
+            pending: gauges.records,
+            dropped: gauges.lost(self.health.count(FailureReason::ReportDropped)),
+            failures: failures.collect(),
+        }
     }
 }
 
@@ -105,24 +116,31 @@ pub(super) fn make_state_dir(folder: &Path) -> io::Result<()> {
 fn open_pending(settings: &Settings, clock: &Clock, health: &Health) -> Result<Pending, RunError> {
     let options = pending::Options { limits: pending::Limits::default(), clock: clock.clone(), mint_epoch: pending::random_epoch };
     let opened = Pending::open(&settings.pending_dir(), options).map_err(RunError::Pending)?;
+    if let Some(error) = &opened.closed {
+        health.note_code(error.reason());
+    }
     for recovery in &opened.recovered {
         health.note_code(recovery.reason());
     }
     Ok(opened.pending)
 }
 
-fn open_lists(settings: &Settings, credential: &Credential, pending: &Pending, health: &Health) -> Arc<Lists> {
+fn open_lists(settings: &Settings, credential: &Credential, health: &Health) -> Arc<Lists> {
     let trustee = Trustee { verifier: credential.policy_verifier(), profile: credential.profile_id };
     let (lists, problems) = Lists::open(&settings.policy_dir(), trustee);
     for problem in problems {
         health.note_code(problem.reason());
         tracing::error!(%problem, "the CMS will be asked for it again");
     }
-    if let Err(error) = pending.each_verdict_blocking(|verdict| lists.take_verdicts([&verdict])) {
-        health.note_code(error.reason());
-        tracing::error!(%error, "verdicts on single files are not known until the CMS repeats them");
-    }
     Arc::new(lists)
+}
+
+/// Takes the verdicts kept on disk into account. Blocks.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(super) fn load_verdicts(pending: &Pending, lists: &Lists) -> Result<(), PendingError> {
+    pending.each_verdict_blocking(|verdict| lists.take_verdicts([&verdict]))
 }
 
 fn open_identities(settings: &Settings, health: &Health) -> IdentityStore {

@@ -98,7 +98,7 @@ impl Commands {
         if self.lifecycle.cancel().is_cancelled() {
             return;
         }
-        self.agent.scans.strike_out();
+        self.agent.scans.strike_out(&asked.scan);
         self.uplink.finished(asked.command, outcome.map(drop).map_err(|error| error.to_string()));
     }
 

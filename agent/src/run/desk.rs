@@ -21,6 +21,7 @@ use crate::control::server::Daemon;
 use crate::control::status::{Executions, PolicyStatus, Status};
 use crate::control::why::{Asked, Why};
 use crate::exec::mount::{MOUNTINFO, Mounts};
+use crate::health::FailureReason;
 use crate::system::memory;
 use crate::uplink::UplinkHandle;
 
@@ -54,7 +55,7 @@ impl Daemon for Desk {
             settings_revision: settings.revision,
             pending: gauges.records,
             awaiting: gauges.awaiting,
-            dropped: gauges.dropped,
+            dropped: gauges.lost(agent.health.count(FailureReason::ReportDropped)),
             coverage: agent.coverage.borrow().clone(),
             scan: agent.scans.current().map(|current| current.progress(ScanState::Running)),
             failures: agent.health.counts().into_iter().map(|(code, count)| (code.to_owned(), count)).collect(),

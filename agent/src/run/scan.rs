@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use uuid::Uuid;
 
 use super::agent::Agent;
 use crate::health::FailureReason;
-use crate::identify::Identified;
+use crate::identify::{Identified, SkipReason};
 use crate::pending::PendingError;
 use crate::pending::limit::ADD_BODIES_MAX;
 use crate::scan::{self, Cancel, Finding, Progress, Scan, ScanError, Settled, Sink, Summary};
@@ -27,6 +28,8 @@ use crate::system::durable;
 
 /// Pause before findings that could not be kept are brought again, in milliseconds.
 const RETRY_PAUSE_MS: u64 = 500;
+/// Files that were not scanned are named in the log so often in one scan.
+const NAMED_MAX: u64 = 50;
 /// Only root needs to know what is being scanned.
 const FILE_MODE: u32 = 0o600;
 
@@ -34,6 +37,8 @@ const FILE_MODE: u32 = 0o600;
 pub(super) struct Scans {
     path: PathBuf,
     current: Mutex<Option<Current>>,
+    /// Held while what is written down changes.
+    writing: Mutex<()>,
     /// Scans of the CMS whose end it was not told yet.
     untold: Mutex<BTreeSet<ScanId>>,
 }
@@ -105,7 +110,7 @@ impl Purpose {
 
 impl Scans {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, current: Mutex::new(None), untold: Mutex::default() }
+        Self { path, current: Mutex::new(None), writing: Mutex::new(()), untold: Mutex::default() }
     }
 
     /// Takes the place of the one scan that may be under way; `None` when it is taken.
@@ -136,11 +141,16 @@ impl Scans {
 
     /// Writes down what is about to be scanned. Blocks.
     pub(super) fn write_down(&self, asked: &Asked) -> io::Result<()> {
+        let _writing = self.writing();
         durable::replace(&self.path, &serde_json::to_vec(asked)?, FILE_MODE)
     }
 
-    /// Strikes out what was written down. Blocks.
-    pub(super) fn strike_out(&self) {
+    /// Strikes a scan out, if it is the one written down: the next one may have been since. Blocks.
+    pub(super) fn strike_out(&self, scan: &ScanId) {
+        let _writing = self.writing();
+        if self.unfinished().is_some_and(|asked| asked.scan != *scan) {
+            return;
+        }
         match std::fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(path = %self.path.display(), %error, "a finished scan will run once more after the next start");
@@ -157,6 +167,10 @@ impl Scans {
             tracing::warn!(path = %self.path.display(), %error, "cannot tell which scan was cut short");
         }
         asked.ok()
+    }
+
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Current>> {
@@ -213,7 +227,7 @@ pub(super) fn run(agent: &Agent, current: &Current, purpose: &Purpose) -> Result
         identifier: &agent.identifier,
         trust: trust.as_deref(),
         judge,
-        sink: &ToPending { agent, scan: purpose.id(), cancel: &current.cancel },
+        sink: &ToPending { agent, scan: purpose.id(), cancel: &current.cancel, named: AtomicU64::new(0) },
         progress: &current.progress,
         cancel: &current.cancel,
     };
@@ -265,6 +279,8 @@ struct ToPending<'a> {
     agent: &'a Agent,
     scan: Option<ScanId>,
     cancel: &'a Cancel,
+    /// Files named in the log so far.
+    named: AtomicU64,
 }
 
 impl Sink for ToPending<'_> {
@@ -281,9 +297,24 @@ impl Sink for ToPending<'_> {
             }
         }
     }
+
+    fn skipped(&self, path: &PathBytes, reason: SkipReason) {
+        if reason.leaves_unknown() {
+            self.name(path, reason);
+        }
+    }
 }
 
 impl ToPending<'_> {
+    fn name(&self, path: &PathBytes, reason: SkipReason) {
+        match self.named.fetch_add(1, Ordering::Relaxed) {
+            // SECURITY: shown escaped, like every path.
+            before if before < NAMED_MAX => tracing::warn!(%path, reason = reason.word(), "not scanned: {reason}"),
+            NAMED_MAX => tracing::warn!("more files are not scanned; they are counted and not named"),
+            _ => {}
+        }
+    }
+
     fn observation(&self, finding: Finding, now: i64) -> Observation {
         Observation {
             file: (&finding.file).into(),
@@ -335,8 +366,11 @@ mod tests {
         Scans::new(path.clone()).write_down(&asked(1)).unwrap();
         let scans = Scans::new(path.clone());
         assert_eq!(scans.unfinished(), Some(asked(1)));
-        scans.strike_out();
-        scans.strike_out();
+        scans.write_down(&asked(2)).unwrap();
+        scans.strike_out(&asked(1).scan);
+        assert_eq!(scans.unfinished(), Some(asked(2)), "the end of the first was told while the second ran");
+        scans.strike_out(&asked(2).scan);
+        scans.strike_out(&asked(2).scan);
         assert_eq!(scans.unfinished(), None);
         std::fs::write(path, b"{\"command\":").unwrap();
         assert_eq!(scans.unfinished(), None, "half a note is none");

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::Agent;
+use super::insist::insist;
 use crate::exec::history::Executed;
 use crate::exec::mount::{MOUNTINFO, Mounts};
 use crate::exec::processes_of;
@@ -29,7 +30,7 @@ pub(super) async fn follow(agent: Arc<Agent>, mut verdicts: mpsc::Receiver<Vec<V
         let judging = Arc::clone(&agent);
         match tokio::task::spawn_blocking(move || turned(&judging)).await {
             Ok(reports) if reports.is_empty() => {}
-            Ok(reports) => report(&agent, reports).await,
+            Ok(reports) => report(&agent, reports, &cancel).await,
             Err(error) => tracing::error!(%error, "looking for files that turned bad panicked"),
         }
     }
@@ -54,12 +55,11 @@ fn turned(agent: &Agent) -> Vec<Turned> {
     turned.into_iter().map(report).collect()
 }
 
-async fn report(agent: &Agent, reports: Vec<Turned>) {
+/// What turned is marked as such already and turns no second time, so each report is brought until it is kept. What changes meanwhile
+/// is judged after that.
+async fn report(agent: &Agent, reports: Vec<Turned>, cancel: &CancellationToken) {
     for turned in reports {
         tracing::warn!(file = %turned.file, processes = turned.live.len(), "a file that was executed here is now denied or a threat");
-        if let Err(error) = agent.pending.add(ReportBody::Turned(turned)).await {
-            agent.health.note_code(error.reason());
-            tracing::error!(%error, "a file that turned bad could not be reported");
-        }
+        insist(&agent.pending, &agent.health, cancel, ReportBody::Turned(turned)).await;
     }
 }

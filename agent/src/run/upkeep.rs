@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use doorward_proto::report::ReportBody;
+use doorward_proto::report::{Coverage, ReportBody};
 use doorward_service::{Lifecycle, notify};
 use tokio_util::sync::CancellationToken;
 
-use super::agent::Agent;
+use super::agent::{Agent, load_verdicts};
+use super::insist::insist;
 use crate::exec::monotonic_ms;
 use crate::health::{FailureReason, Pulse};
 
@@ -17,6 +18,8 @@ use crate::health::{FailureReason, Pulse};
 const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
 /// Executions of packaged files are reported this often.
 const INVENTORY_INTERVAL: Duration = Duration::from_secs(600);
+/// A store that would not open is tried again this often.
+const VERDICTS_INTERVAL: Duration = Duration::from_secs(5);
 /// Identities and inventory are put on disk this often.
 const KEEP_INTERVAL: Duration = Duration::from_secs(3600);
 /// Loops are looked at this often when no service manager asks for more.
@@ -27,8 +30,12 @@ const RUNTIME_LIMIT_MS: i64 = 60_000;
 /// Starts all upkeep.
 pub(super) fn start(agent: &Arc<Agent>, lifecycle: &Lifecycle) {
     drop(lifecycle.spawn(report_health(Arc::clone(agent), lifecycle.cancel())));
+    drop(lifecycle.spawn(report_coverage(Arc::clone(agent), lifecycle.cancel())));
     drop(lifecycle.spawn(report_inventory(Arc::clone(agent), lifecycle.cancel())));
     drop(lifecycle.spawn(keep_learned(Arc::clone(agent), lifecycle.cancel())));
+    if !agent.knows_verdicts {
+        drop(lifecycle.spawn(learn_verdicts(Arc::clone(agent), lifecycle.cancel())));
+    }
     let pulse = agent.vital.add("runtime", RUNTIME_LIMIT_MS);
     drop(lifecycle.spawn(beat(pulse, lifecycle.cancel())));
     let (agent, lifecycle) = (Arc::clone(agent), lifecycle.clone());
@@ -55,6 +62,23 @@ async fn report_health(agent: Arc<Agent>, cancel: CancellationToken) {
     }
 }
 
+/// Brings every change of what is covered until it is kept; what is overtaken meanwhile is skipped.
+async fn report_coverage(agent: Arc<Agent>, cancel: CancellationToken) {
+    let mut coverage = agent.coverage.subscribe();
+    // Whatever was found before this task began is news too.
+    coverage.mark_changed();
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            changed = coverage.changed() => if changed.is_err() { return },
+        }
+        let news = coverage.borrow_and_update().clone();
+        if news != Coverage::default() {
+            insist(&agent.pending, &agent.health, &cancel, ReportBody::Coverage(news)).await;
+        }
+    }
+}
+
 async fn report_inventory(agent: Arc<Agent>, cancel: CancellationToken) {
     loop {
         tokio::select! {
@@ -62,10 +86,23 @@ async fn report_inventory(agent: Arc<Agent>, cancel: CancellationToken) {
             () = tokio::time::sleep(INVENTORY_INTERVAL) => {}
         }
         for part in agent.inventory.changes().into_iter().flat_map(doorward_proto::report::Inventory::split) {
-            if let Err(error) = agent.pending.add(ReportBody::Inventory(part)).await {
-                agent.health.note_code(error.reason());
-                tracing::warn!(%error, "executions of packaged files could not be reported; the next scan reports all");
-            }
+            insist(&agent.pending, &agent.health, &cancel, ReportBody::Inventory(part)).await;
+        }
+    }
+}
+
+/// Reads the verdicts that could not be read at the start; asking for them is what opens a store that would not open then.
+async fn learn_verdicts(agent: Arc<Agent>, cancel: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(VERDICTS_INTERVAL) => {}
+        }
+        let learning = Arc::clone(&agent);
+        match tokio::task::spawn_blocking(move || load_verdicts(&learning.pending, &learning.lists)).await {
+            Ok(Err(_)) => {}
+            Ok(Ok(())) => return tracing::info!("the store of unsent reports can be used from now on"),
+            Err(error) => return tracing::error!(%error, "reading verdicts panicked"),
         }
     }
 }

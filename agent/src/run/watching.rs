@@ -1,30 +1,36 @@
 //! Keeps a watch standing for as long as the host's mode asks for one, makes it anew when it fails, and reports what it covers.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use doorward_policy::Mode;
-use doorward_proto::report::{Coverage, ReportBody};
+use doorward_proto::report::Coverage;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::Agent;
 use crate::exec::coverage::nothing_covered;
 use crate::exec::mount::{MOUNTINFO, Mounts};
-use crate::exec::{Setup, Watch};
-use crate::system::group::GroupError;
+use crate::exec::{Setup, Watch, monotonic_ms};
+use crate::health::guard::{Guard, Heartbeat};
+use crate::health::{FailureReason, Pulses};
+use crate::system::group::{Class, GroupError};
+use crate::system::limit;
 
 /// Pause before watching is tried again after it failed: short at first, then this.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// The first of those pauses.
 const RETRY_PAUSE_MIN: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether the guard still stands.
+const GUARD_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Why a watch came to its end.
 enum End {
     /// The daemon stops.
     Stopped,
-    /// The CMS set another mode.
-    OtherMode,
+    /// The CMS set another mode; the watch goes on until another stands.
+    OtherMode(Standing),
     /// A thread of it failed.
     Failed,
 }
@@ -33,22 +39,31 @@ enum End {
 pub(super) async fn keep_watching(agent: Arc<Agent>, cancel: CancellationToken) {
     let mut settings = agent.lists.settings_changes();
     let mut pause = RETRY_PAUSE_MIN;
+    // Stands until the next one does, so that a change of mode leaves no gap.
+    let mut last: Option<Standing> = None;
     while !cancel.is_cancelled() {
-        if settings.borrow_and_update().mode == Mode::Disabled {
-            uncovered(&agent, "this host's mode is disabled").await;
+        let Some(class) = class_for(settings.borrow_and_update().mode) else {
+            stop(last.take()).await;
+            uncovered(&agent, "this host's mode is disabled");
             tokio::select! {
                 () = cancel.cancelled() => return,
                 _ = settings.changed() => continue,
             }
-        }
-        match start(&agent).await {
-            Ok(watch) => match hold(&agent, watch, &mut settings, &cancel).await {
+        };
+        let started = start(&agent, class).await;
+        stop(last.take()).await;
+        match started {
+            Ok(watch) => match hold(&agent, watch, class, &mut settings, &cancel).await {
                 End::Stopped => return,
-                End::OtherMode => pause = RETRY_PAUSE_MIN,
+                End::OtherMode(watch) => {
+                    last = Some(watch);
+                    pause = RETRY_PAUSE_MIN;
+                    continue;
+                }
                 End::Failed => {}
             },
             Err(error) => {
-                if uncovered(&agent, &error.to_string()).await {
+                if uncovered(&agent, &error.to_string()) {
                     tracing::error!(%error, "executions on this host are not watched; reports, `scan` and `why` work all the same");
                 }
                 if error.is_lasting() {
@@ -62,12 +77,46 @@ pub(super) async fn keep_watching(agent: Arc<Agent>, cancel: CancellationToken) 
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY_PAUSE_MAX),
         }
     }
+    stop(last).await;
 }
 
-/// Starts a watch with everything the daemon has.
-async fn start(agent: &Arc<Agent>) -> Result<Watch, GroupError> {
+/// What a mode asks of the kernel; `None` when nothing is to be watched.
+const fn class_for(mode: Mode) -> Option<Class> {
+    match mode {
+        Mode::Disabled => None,
+        Mode::Detect => Some(Class::Notification),
+        Mode::Protect => Some(Class::Permission),
+    }
+}
+
+/// A watch, and in protect the guard over it.
+struct Standing {
+    watch: Watch,
+    /// Dropped after the watch: once nothing is held, silence harms nobody.
+    guard: Option<Arc<Mutex<Guard>>>,
+}
+
+/// Starts a watch with everything the daemon has; one that can hold executions only under a guard.
+async fn start(agent: &Arc<Agent>, class: Class) -> Result<Standing, GroupError> {
+    let agent = Arc::clone(agent);
+    let started = tokio::task::spawn_blocking(move || start_blocking(&agent, class)).await;
+    started.unwrap_or(Err(GroupError::Malformed("starting the watch panicked")))
+}
+
+fn start_blocking(agent: &Arc<Agent>, class: Class) -> Result<Standing, GroupError> {
+    let guard = match class {
+        Class::Notification => None,
+        Class::Permission => Some(start_guard(agent)?),
+    };
+    let prompt = Pulses::default();
+    let beat = beat(guard.as_ref().map(Guard::heartbeat), prompt.clone());
+    if let Some(guard) = &guard {
+        beat();
+        guard.arm();
+    }
     let inventory = Arc::clone(&agent.inventory);
-    let setup = Setup {
+    let watch = Watch::start(Setup {
+        class,
         judge: Arc::clone(&agent.judge),
         identifier: Arc::clone(&agent.identifier),
         pending: agent.pending.clone(),
@@ -77,50 +126,111 @@ async fn start(agent: &Arc<Agent>) -> Result<Watch, GroupError> {
         health: agent.health.clone(),
         vital: agent.vital.clone(),
         slow: agent.slow.clone(),
+        prompt,
         clock: agent.clock.clone(),
-    };
-    let started = tokio::task::spawn_blocking(move || Watch::start(setup)).await;
-    started.unwrap_or(Err(GroupError::Malformed("starting the watch panicked")))
+        beat,
+    })?;
+    Ok(Standing { watch, guard: guard.map(|guard| Arc::new(Mutex::new(guard))) })
 }
 
-/// Holds a watch, reporting every change of what it covers, until it has to end.
+/// Whoever holds executions must never wait for memory, and somebody must end him when he stands still.
+fn start_guard(agent: &Agent) -> Result<Guard, GroupError> {
+    for prepared in [limit::lock_memory(), limit::exempt_from_oom()] {
+        if let Err(error) = prepared {
+            tracing::warn!(%error, "protecting all the same; on a host short of memory executions may wait longer");
+        }
+    }
+    Guard::start().map_err(|error| {
+        agent.health.note(FailureReason::GuardLost);
+        GroupError::Unguarded(error)
+    })
+}
+
+/// Proves to the guard that answers are given: only for as long as the reader comes back promptly.
+fn beat(heartbeat: Option<Heartbeat>, prompt: Pulses) -> Arc<dyn Fn() + Send + Sync> {
+    Arc::new(move || {
+        if prompt.overdue(monotonic_ms()).is_none()
+            && let Some(heartbeat) = &heartbeat
+        {
+            heartbeat.beat();
+        }
+    })
+}
+
+async fn stop(standing: Option<Standing>) {
+    let Some(Standing { watch, guard }) = standing else { return };
+    let stopped = tokio::task::spawn_blocking(move || {
+        watch.stop();
+        drop(guard);
+    });
+    if let Err(error) = stopped.await {
+        tracing::error!(%error, "stopping the watch panicked");
+    }
+}
+
+/// Starts another guard when this one is gone.
+async fn keep_guarded(agent: &Agent, guard: &Arc<Mutex<Guard>>) {
+    let guard = Arc::clone(guard);
+    let replaced = tokio::task::spawn_blocking(move || {
+        let mut guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
+        if guard.is_alive() { None } else { Some(guard.replace()) }
+    });
+    match replaced.await {
+        Ok(None) => {}
+        Ok(Some(outcome)) => {
+            agent.health.note(FailureReason::GuardLost);
+            match outcome {
+                Ok(()) => tracing::warn!("the guard process was gone; another one watches"),
+                Err(error) => tracing::error!(%error, "the guard process is gone and cannot be started; trying again"),
+            }
+        }
+        Err(error) => tracing::error!(%error, "replacing the guard panicked"),
+    }
+}
+
+/// Holds a watch, showing every change of what it covers, until it has to end.
 async fn hold(
     agent: &Agent,
-    watch: Watch,
+    standing: Standing,
+    class: Class,
     settings: &mut tokio::sync::watch::Receiver<Arc<doorward_proto::uplink::HostSettings>>,
     cancel: &CancellationToken,
 ) -> End {
-    let mut coverage = watch.coverage();
+    let mut coverage = standing.watch.coverage();
     let mut news = coverage.borrow_and_update().clone();
-    log_coverage(&news);
-    let end = loop {
-        report(agent, news).await;
+    log_coverage(class, &news);
+    loop {
+        show(agent, news);
         tokio::select! {
-            () = cancel.cancelled() => break End::Stopped,
-            () = watch.failed() => break End::Failed,
+            () = cancel.cancelled() => {
+                stop(Some(standing)).await;
+                return End::Stopped;
+            }
+            () = standing.watch.failed() => break,
             changed = settings.changed() => match changed {
-                Ok(()) if settings.borrow_and_update().mode == Mode::Disabled => break End::OtherMode,
+                Ok(()) if class_for(settings.borrow_and_update().mode) != Some(class) => return End::OtherMode(standing),
                 _ => {}
             },
-            changed = coverage.changed() => if changed.is_err() { break End::Failed },
+            changed = coverage.changed() => if changed.is_err() { break },
+            () = tokio::time::sleep(GUARD_LOOK_INTERVAL) => if let Some(guard) = &standing.guard {
+                keep_guarded(agent, guard).await;
+            },
         }
         news = coverage.borrow_and_update().clone();
-    };
-    if let Err(error) = tokio::task::spawn_blocking(move || watch.stop()).await {
-        tracing::error!(%error, "stopping the watch panicked");
     }
-    end
+    stop(Some(standing)).await;
+    End::Failed
 }
 
-fn log_coverage(coverage: &Coverage) {
+fn log_coverage(class: Class, coverage: &Coverage) {
     let uncovered = coverage.uncovered.iter().map(|entry| entry.mount_point.to_string()).collect::<Vec<_>>().join(" ");
-    tracing::info!(watched = coverage.covered.len(), not_watched = %uncovered, "watching executions in detect mode");
+    tracing::info!(watched = coverage.covered.len(), not_watched = %uncovered, ?class, "watching executions");
 }
 
-/// Shows and reports that nothing is watched; true when that is news.
-async fn uncovered(agent: &Agent, reason: &str) -> bool {
+/// Shows that nothing is watched; true when that is news.
+fn uncovered(agent: &Agent, reason: &str) -> bool {
     match Mounts::read(Path::new(MOUNTINFO)) {
-        Ok(mounts) => report(agent, nothing_covered(&mounts, reason)).await,
+        Ok(mounts) => show(agent, nothing_covered(&mounts, reason)),
         Err(error) => {
             tracing::error!(%error, "cannot read the mount table");
             true
@@ -128,16 +238,11 @@ async fn uncovered(agent: &Agent, reason: &str) -> bool {
     }
 }
 
-/// Shows a coverage, and reports it when it is another than before; true when it is.
-async fn report(agent: &Agent, coverage: Coverage) -> bool {
-    let is_news = agent.coverage.send_if_modified(|last| {
+/// Shows a coverage, which `upkeep` reports; true when it is another than before.
+fn show(agent: &Agent, coverage: Coverage) -> bool {
+    agent.coverage.send_if_modified(|last| {
         let is_news = *last != coverage;
-        last.clone_from(&coverage);
+        *last = coverage;
         is_news
-    });
-    if is_news && let Err(error) = agent.pending.add(ReportBody::Coverage(coverage)).await {
-        agent.health.note_code(error.reason());
-        tracing::error!(%error, "a change of coverage could not be reported");
-    }
-    is_news
+    })
 }

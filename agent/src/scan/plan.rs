@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use doorward_policy::PathBytes;
+use nix::sys::stat::stat;
 
 use super::locality::Locality;
 use crate::exec::mount::{Mount, Mounts, id_of};
+use crate::exec::walk::{is_user_writable, walk};
 
 /// What to scan.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +73,8 @@ pub(super) struct Start {
     pub(super) path: Vec<u8>,
     /// Nothing but this name in it.
     pub(super) only: Option<CString>,
+    /// Somebody other than root can put files into a folder above it, up to the root of the scan.
+    pub(super) below_user_writable: bool,
 }
 
 /// Starts, and what is left out.
@@ -143,7 +147,7 @@ impl Planning<'_> {
                 return;
             }
         }
-        self.start(file, path);
+        self.start(file, path, self.is_below_user_writable(path));
     }
 
     fn add_mounts_below(&mut self, path: &[u8]) {
@@ -165,13 +169,16 @@ impl Planning<'_> {
     }
 
     fn add_mount(&mut self, point: &[u8], path: &[u8], mount: &Mount) {
-        // Another mount lies over this one, or it went away: nobody reaches its files by this name.
-        let Ok(file) = open_place(Path::new(OsStr::from_bytes(point))) else { return };
+        // Another mount lies over this one, or over a folder above it, or it went away: nobody reaches its files by this name.
+        let Ok(place) = walk(point, self.mounts) else { return };
+        let file = File::from(place.file);
         if id_of(&file) != Some(mount.id) {
             return;
         }
         if self.take(mount, plain(mount.root.as_bytes()), path) {
-            self.start(file, path);
+            let above_root = self.root.components().count() - 1;
+            let is_below_user_writable = place.user_writable.iter().skip(above_root).any(|writable| *writable);
+            self.start(file, path, is_below_user_writable);
         } else {
             self.leave_out(path, mount, "the same files are scanned under another name");
         }
@@ -190,16 +197,24 @@ impl Planning<'_> {
         true
     }
 
-    fn start(&mut self, file: File, path: &[u8]) {
+    fn start(&mut self, file: File, path: &[u8], below_user_writable: bool) {
         if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-            return self.plan.starts.push(Start { folder: file, path: path.to_vec(), only: None });
+            return self.plan.starts.push(Start { folder: file, path: path.to_vec(), only: None, below_user_writable });
         }
         let at = path.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
         let (folder, name) = (&path[..at], path.get(at + 1..).unwrap_or_default());
         match (open_place(&below(&self.root, folder)), CString::new(name)) {
-            (Ok(place), Ok(name)) => self.plan.starts.push(Start { folder: place, path: folder.to_vec(), only: Some(name) }),
+            (Ok(place), Ok(name)) => {
+                self.plan.starts.push(Start { folder: place, path: folder.to_vec(), only: Some(name), below_user_writable });
+            }
             _ => self.plan.missing.push(PathBytes::new(path)),
         }
+    }
+
+    /// Whether somebody other than root can put files into a folder above `path`. What cannot be looked at counts as writable.
+    fn is_below_user_writable(&self, path: &[u8]) -> bool {
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        ends.into_iter().any(|end| stat(&below(&self.root, &path[..end])).map_or(true, |folder| is_user_writable(&folder)))
     }
 
     fn leave_out(&mut self, path: &[u8], mount: &Mount, reason: &'static str) {

@@ -111,7 +111,8 @@ impl Scan<'_> {
         let running = Running { scan: self, plan, pass: store.pass(), queue: Queue::default(), is_refused: AtomicBool::new(false) };
         for start in (0..running.plan.starts.len()).rev() {
             // No plan has more starts than the queue has room.
-            let _ = running.queue.push(Folder { start, path: Box::default(), below_user_writable: false });
+            let below_user_writable = running.plan.starts[start].below_user_writable;
+            let _ = running.queue.push(Folder { start, path: Box::default(), below_user_writable });
         }
         let whole = run_threads(&running, self.options.threads_used())?;
         let stopped = running.is_stopped();

@@ -47,6 +47,7 @@ struct TestScan<'a> {
     state: PathBuf,
     options: Options,
     limits: Limits,
+    progress: Arc<Progress>,
 }
 
 /// What a scan came to.
@@ -63,6 +64,7 @@ impl<'a> TestScan<'a> {
             state: state.path().join("identity"),
             options: Options { root: root.path().to_owned(), threads: 2, ..Options::default() },
             limits: Limits::default(),
+            progress: Arc::default(),
         }
     }
 
@@ -91,7 +93,7 @@ impl<'a> TestScan<'a> {
             trust: trust.as_ref(),
             judge,
             sink: &sink,
-            progress: &Progress::default(),
+            progress: &self.progress,
             cancel,
         };
         let summary = scan.run().unwrap();
@@ -263,6 +265,12 @@ fn folders_that_others_can_write_are_told() {
     let scanned = TestScan::of(&root, &TempDir::new().unwrap()).run();
     let told: BTreeMap<_, _> = scanned.findings.iter().map(|finding| (finding.path.to_string(), finding.user_writable_folder)).collect();
     assert_eq!(told, [("/open/below/run".to_owned(), true), ("/safe/run".to_owned(), false)].into());
+    for start in ["/open/below", "/open/below/run"] {
+        let scanned = TestScan::of(&root, &TempDir::new().unwrap()).only(&[start]).run();
+        assert!(scanned.findings[0].user_writable_folder, "{start} lies below a folder for everybody");
+    }
+    let scanned = TestScan::of(&root, &TempDir::new().unwrap()).only(&["/safe/run"]).run();
+    assert!(!scanned.findings[0].user_writable_folder);
 }
 
 #[test]

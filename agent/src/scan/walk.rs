@@ -1,5 +1,6 @@
 //! Opening and listing folders without leaving the mount, following a link or moving anybody's access times.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -8,6 +9,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, fstat};
 
+use crate::exec::mount::id_of;
+use crate::exec::walk::is_user_writable;
 use crate::identify::SkipReason;
 
 /// An open folder and its names.
@@ -32,9 +35,16 @@ pub(super) fn open(start: &File, path: &[u8]) -> Result<Option<Listing>, SkipRea
     };
     let stat = fstat(&folder)?;
     let entries = Dir::from_fd(folder.try_clone().map_err(SkipReason::from)?)?.into_iter();
-    let writable = Mode::S_IWGRP | Mode::S_IWOTH;
-    let user_writable = stat.st_uid != 0 || Mode::from_bits_truncate(stat.st_mode).intersects(writable);
+    let user_writable = is_user_writable(&stat);
     Ok(Some(Listing { folder, device: stat.st_dev, user_writable, entries }))
+}
+
+/// Whether a file that shows another device than its folder belongs to another mount. If not, it lies on a layer of an overlay.
+pub(super) fn is_mounted_over(listing: &Listing, name: &CStr) -> Result<bool, SkipReason> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = openat(&listing.folder, name, flags, Mode::empty())?;
+    // Where the kernel does not tell, it is taken for the worse.
+    Ok(id_of(&file).is_none_or(|mount| id_of(&listing.folder) != Some(mount)))
 }
 
 /// SECURITY: a folder on the way may be replaced by a link while the scan runs; the kernel refuses to go through it, so a

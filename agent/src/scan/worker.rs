@@ -2,8 +2,9 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use doorward_policy::path::PATH_BYTES_MAX;
@@ -29,6 +30,15 @@ const FINDINGS_WAIT_MS: u64 = 500;
 /// Folders within folders that one thread walks at once when the queue is full; what lies deeper is skipped, and counted.
 const DEPTH_MAX: usize = 64;
 
+/// Leased files that one thread tries again; more are skipped at once.
+const LEASED_MAX: usize = 1024;
+
+/// How long a thread waits for leases at its end: longer than the kernel's `lease-break-time`, 45 s unless somebody set it.
+const LEASE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Pause between two tries.
+const LEASE_PAUSE: Duration = Duration::from_millis(100);
+
 /// What one thread, or all, came to.
 #[derive(Default)]
 pub(super) struct Part {
@@ -48,6 +58,16 @@ pub(super) struct Worker<'a> {
     handed_over: Instant,
     /// The last file system met, by device number.
     filesystem: Option<(u64, FilesystemId)>,
+    /// Files met under a lease, which are tried again before the thread ends.
+    leased: Vec<(Folder, CString)>,
+}
+
+/// Which time a file is met in one scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meeting {
+    First,
+    /// After a lease: it is counted already.
+    Again,
 }
 
 /// A folder being walked.
@@ -79,6 +99,7 @@ impl<'a> Worker<'a> {
             findings: Vec::new(),
             handed_over: Instant::now(),
             filesystem: None,
+            leased: Vec::new(),
         }
     }
 
@@ -92,6 +113,7 @@ impl<'a> Worker<'a> {
                 self.hand_over();
             }
         }
+        self.try_leased_again();
         self.hand_over();
         self.running.scan.identifier.store().remember(&mut self.memo);
         self.part
@@ -99,21 +121,11 @@ impl<'a> Worker<'a> {
 
     fn walk(&mut self, folder: &Folder, depth: usize) {
         let start = &self.running.plan.starts[folder.start];
-        let mut prefix = start.path.clone();
-        if !folder.path.is_empty() {
-            prefix.push(b'/');
-            prefix.extend_from_slice(&folder.path);
-        }
-        let mut listing = match walk::open(&start.folder, &folder.path) {
-            Ok(Some(listing)) => listing,
+        let mut place = match self.place(folder) {
+            Ok(Some(place)) => place,
             Ok(None) => return,
-            Err(reason) => return self.skip(&PathBytes::new(prefix), reason),
+            Err((path, reason)) => return self.skip(&path, reason),
         };
-        listing.user_writable |= folder.below_user_writable;
-        let plan = &self.running.plan;
-        let is_planned = plan.excluded.iter().chain(&plan.walked_elsewhere).any(|path| parent(path) == prefix);
-        prefix.push(b'/');
-        let mut place = Place { start: folder.start, path: &folder.path, prefix, listing, is_planned };
         if let Some(name) = start.only.as_ref().filter(|_| folder.path.is_empty()) {
             return self.meet(&place, name, None, depth);
         }
@@ -128,15 +140,60 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// Opens a folder; `Ok(None)` when something else is mounted there.
+    fn place<'f>(&self, folder: &'f Folder) -> Result<Option<Place<'f>>, (PathBytes, SkipReason)> {
+        let start = &self.running.plan.starts[folder.start];
+        let mut prefix = start.path.clone();
+        if !folder.path.is_empty() {
+            prefix.push(b'/');
+            prefix.extend_from_slice(&folder.path);
+        }
+        let mut listing = match walk::open(&start.folder, &folder.path) {
+            Ok(Some(listing)) => listing,
+            Ok(None) => return Ok(None),
+            Err(reason) => return Err((PathBytes::new(prefix), reason)),
+        };
+        listing.user_writable |= folder.below_user_writable;
+        let plan = &self.running.plan;
+        let is_planned = plan.excluded.iter().chain(&plan.walked_elsewhere).any(|path| parent(path) == prefix);
+        prefix.push(b'/');
+        Ok(Some(Place { start: folder.start, path: &folder.path, prefix, listing, is_planned }))
+    }
+
+    /// The first try made the kernel ask the holders to give their leases up; it takes them away after a while.
+    fn try_leased_again(&mut self) {
+        let deadline = Instant::now() + LEASE_PATIENCE;
+        let mut left = std::mem::take(&mut self.leased);
+        while !left.is_empty() && !self.running.is_stopped() {
+            let is_last = Instant::now() >= deadline;
+            left.retain(|(folder, name)| {
+                let Ok(Some(place)) = self.place(folder) else { return false };
+                match stat(&place, name).and_then(|stat| self.file(&place, name, &stat, Meeting::Again)) {
+                    Err(SkipReason::Leased) if !is_last => return true,
+                    Err(reason) if reason != SkipReason::Stopped => self.skip(&PathBytes::new(place.path_of(name)), reason),
+                    _ => {}
+                }
+                false
+            });
+            self.tell_progress();
+            if !left.is_empty() {
+                thread::sleep(LEASE_PAUSE);
+            }
+        }
+    }
+
     /// Meets one name in a folder, of this type as far as the folder tells.
     fn meet(&mut self, place: &Place<'_>, name: &CStr, kind: Option<Type>, depth: usize) {
         if matches!(name.to_bytes(), b"." | b"..") || kind == Some(Type::Symlink) {
             return;
         }
-        if let Err(reason) = self.look(place, name, kind, depth)
-            && reason != SkipReason::Stopped
-        {
-            self.skip(&PathBytes::new(place.path_of(name)), reason);
+        match self.look(place, name, kind, depth) {
+            Ok(()) | Err(SkipReason::Stopped) => {}
+            Err(SkipReason::Leased) if self.leased.len() < LEASED_MAX => {
+                let below_user_writable = place.listing.user_writable;
+                self.leased.push((Folder { start: place.start, path: place.path.into(), below_user_writable }, name.to_owned()));
+            }
+            Err(reason) => self.skip(&PathBytes::new(place.path_of(name)), reason),
         }
     }
 
@@ -155,14 +212,14 @@ impl<'a> Worker<'a> {
         }
         match kind {
             Some(Type::Directory) => self.enter(place, name, depth),
-            Some(Type::File) => self.file(place, name, &stat(place, name)?),
+            Some(Type::File) => self.file(place, name, &stat(place, name)?, Meeting::First),
             Some(_) => Err(SkipReason::NotRegular),
             None => {
                 let stat = stat(place, name)?;
                 match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
                     SFlag::S_IFDIR => self.enter(place, name, depth),
                     SFlag::S_IFLNK => Ok(()),
-                    _ => self.file(place, name, &stat),
+                    _ => self.file(place, name, &stat, Meeting::First),
                 }
             }
         }
@@ -182,11 +239,13 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn file(&mut self, place: &Place<'_>, name: &CStr, stat: &FileStat) -> Result<(), SkipReason> {
+    fn file(&mut self, place: &Place<'_>, name: &CStr, stat: &FileStat, meeting: Meeting) -> Result<(), SkipReason> {
         let inode = Inode::of(self.filesystem(place, stat)?, stat)?;
-        self.counts.files += 1;
-        self.counts.bytes += inode.attributes.size;
-        if stat.st_dev != place.listing.device {
+        if meeting == Meeting::First {
+            self.counts.files += 1;
+            self.counts.bytes += inode.attributes.size;
+        }
+        if stat.st_dev != place.listing.device && walk::is_mounted_over(&place.listing, name)? {
             return Err(SkipReason::MountedOver);
         }
         if inode.identity.size == 0 {
@@ -269,8 +328,10 @@ impl<'a> Worker<'a> {
         match self.filesystem {
             Some((device, id)) if device == stat.st_dev => Ok(id),
             _ => {
-                let id = self.running.scan.identifier.filesystems().id(place.listing.device, &place.listing.folder)?;
-                self.filesystem = Some((place.listing.device, id));
+                // By the file's own device: one overlay shows the inode numbers of several file systems, each under a device number
+                // of its own.
+                let id = self.running.scan.identifier.filesystems().id(stat.st_dev, &place.listing.folder)?;
+                self.filesystem = Some((stat.st_dev, id));
                 Ok(id)
             }
         }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::sys::fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags};
+use nix::sys::fanotify::{EventFFlags, Fanotify, FanotifyResponse, InitFlags, MarkFlags, MaskFlags, Response};
 
 /// Bytes asked of the kernel in one read: 128 events with a pidfd record each, so one read installs at most
 /// [`DESCRIPTORS_PER_READ_MAX`] descriptors.
@@ -16,6 +16,8 @@ const READ_BYTES_MAX: usize = 4096;
 pub const DESCRIPTORS_PER_READ_MAX: u64 = 2 * (READ_BYTES_MAX / (METADATA_BYTES + 8)) as u64;
 /// Length of `struct fanotify_event_metadata`, version 3.
 const METADATA_BYTES: usize = 24;
+/// `FAN_REPORT_FD_ERROR` of `<linux/fanotify.h>` (6.13), which nix lacks.
+const FAN_REPORT_FD_ERROR: u32 = 0x2000;
 /// Length of `struct fanotify_event_info_header`.
 const INFO_HEADER_BYTES: usize = 4;
 
@@ -25,6 +27,9 @@ pub enum GroupError {
     /// The kernel refused the group: no CAP_SYS_ADMIN, no fanotify in the kernel, or too many groups.
     #[error("watching executions needs root (CAP_SYS_ADMIN) and fanotify in the kernel: {0}")]
     Init(#[source] Errno),
+    /// Nobody would end this process if it stood still while it holds executions.
+    #[error("executions are not held without a guard process, which could not be started: {0}")]
+    Unguarded(#[source] std::io::Error),
     /// One filesystem could not be marked; the others are unaffected.
     #[error("cannot watch this filesystem: {0}")]
     Mark(#[source] Errno),
@@ -57,6 +62,8 @@ pub struct Event {
     pub mask: MaskFlags,
     /// The file as it was opened for execution; reading through it raises no further event.
     pub file: Option<File>,
+    /// Why the kernel could not open the file for us. In a permission group it has denied the execution then.
+    pub file_error: Option<Errno>,
     /// Process (thread group) that acted; 0 when it lives in a pid namespace that cannot be seen from here.
     pub pid: i32,
     /// Descriptor of that process, `None` when it was gone before the event was read.
@@ -86,25 +93,76 @@ impl Default for EventBuffer {
     }
 }
 
-/// A notification group: it hears of executions and can neither delay nor deny them.
+/// What the kernel is told about an execution it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It goes on.
+    Allow,
+    /// It fails with EPERM.
+    Deny,
+}
+
+/// What a group may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Hears of executions and can neither delay nor deny them.
+    Notification,
+    /// Is asked about every execution, which waits for the answer.
+    Permission,
+}
+
+/// A fanotify group. Closing it lets everything go that still waits for an answer, read or not.
 #[derive(Debug)]
-pub struct Group(Fanotify);
+pub struct Group {
+    fanotify: Fanotify,
+    class: Class,
+}
 
 impl Group {
-    /// Makes a group of the notification class. Its queue is unlimited where the caller may (root), so that nothing is lost
-    /// while the reader lives.
+    /// Makes a group. Its queue is unlimited, so that nothing is lost, or let through unseen, while the reader lives.
     ///
     /// # Errors
     /// [`GroupError::Init`] with the kernel's reason; EPERM without CAP_SYS_ADMIN.
-    pub fn notification() -> Result<Self, GroupError> {
-        let flags = InitFlags::FAN_CLASS_NOTIF
+    pub fn new(class: Class) -> Result<Self, GroupError> {
+        let class_flag = match class {
+            Class::Notification => InitFlags::FAN_CLASS_NOTIF,
+            Class::Permission => InitFlags::FAN_CLASS_CONTENT,
+        };
+        let flags = class_flag
             | InitFlags::FAN_CLOEXEC
             | InitFlags::FAN_NONBLOCK
             | InitFlags::FAN_REPORT_PIDFD
             | InitFlags::FAN_UNLIMITED_QUEUE
             | InitFlags::FAN_UNLIMITED_MARKS;
-        let events = EventFFlags::O_RDONLY | EventFFlags::O_LARGEFILE | EventFFlags::O_CLOEXEC | EventFFlags::O_NOATIME;
-        Fanotify::init(flags, events).map(Self).map_err(GroupError::Init)
+        // SECURITY: without O_NONBLOCK, whoever holds a write lease on a file of his own, or opened it so that the kernel waits,
+        // would hold the reader inside its own `read`, and with it every execution.
+        let events =
+            EventFFlags::O_RDONLY | EventFFlags::O_LARGEFILE | EventFFlags::O_CLOEXEC | EventFFlags::O_NOATIME | EventFFlags::O_NONBLOCK;
+        let fanotify = match Fanotify::init(flags | InitFlags::from_bits_retain(FAN_REPORT_FD_ERROR), events) {
+            // A kernel that does not know how to tell of an event whose file it could not open: `read` then fails with the reason.
+            Err(Errno::EINVAL) => Fanotify::init(flags, events),
+            outcome => outcome,
+        };
+        Ok(Self { fanotify: fanotify.map_err(GroupError::Init)?, class })
+    }
+
+    /// What it may do.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Answers the execution whose event brought `file`. The kernel knows events by their descriptors, so the file must be open
+    /// until then, and each is answered once.
+    ///
+    /// # Errors
+    /// The kernel's; the execution still waits.
+    pub fn answer(&self, file: BorrowedFd<'_>, answer: Answer) -> Result<(), Errno> {
+        let response = match answer {
+            Answer::Allow => Response::FAN_ALLOW,
+            Answer::Deny => Response::FAN_DENY,
+        };
+        self.fanotify.write_response(FanotifyResponse::new(file, response))
     }
 
     /// Asks for every execution on the whole filesystem that `folder` lies on, through whatever mount it happens. The folder
@@ -115,17 +173,60 @@ impl Group {
     pub fn watch_filesystem_of(&self, folder: BorrowedFd<'_>) -> Result<(), GroupError> {
         let flags = MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_FILESYSTEM;
         let folder = format!("/proc/self/fd/{}", folder.as_raw_fd());
-        self.0.mark(flags, MaskFlags::FAN_OPEN_EXEC, nix::fcntl::AT_FDCWD, Some(folder.as_str())).map_err(GroupError::Mark)
+        self.fanotify.mark(flags, self.executions(), nix::fcntl::AT_FDCWD, Some(folder.as_str())).map_err(GroupError::Mark)
     }
 
-    /// Reads what is there into `events` without waiting; returns how many were added, 0 when the queue is empty.
+    /// Asks not to be told of this file's executions any more, until somebody closes it after writing, it is changed by any other
+    /// means the kernel sees, memory runs short, or [`Group::tell_all`]. Stores through a shared mapping are none of these until
+    /// the mapping is gone: only for files that nobody but root may write.
     ///
     /// # Errors
-    /// [`GroupError::Descriptors`] when the limit is reached (the event is lost to us, nothing is delayed); otherwise as named.
+    /// The kernel's (too old for evictable marks, among others); executions are told of as before.
+    pub fn ignore(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
+        let evictable = MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_EVICTABLE;
+        let ignored = evictable | MarkFlags::FAN_MARK_IGNORED_MASK;
+        self.fanotify.mark(evictable, MaskFlags::FAN_CLOSE_WRITE, file, None::<&str>)?;
+        self.fanotify.mark(ignored, self.executions(), file, None::<&str>)
+    }
+
+    /// Takes back [`Group::ignore`] for one file; nothing happens when it was taken back already.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn tell(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
+        let removed = |flags, mask| match self.fanotify.mark(MarkFlags::FAN_MARK_REMOVE | flags, mask, file, None::<&str>) {
+            Err(Errno::ENOENT) => Ok(()),
+            outcome => outcome,
+        };
+        removed(MarkFlags::FAN_MARK_IGNORED_MASK, self.executions())?;
+        removed(MarkFlags::empty(), MaskFlags::FAN_CLOSE_WRITE)
+    }
+
+    /// Takes back every [`Group::ignore`].
+    ///
+    /// # Errors
+    /// The kernel's; then the group has to be made anew.
+    pub fn tell_all(&self) -> Result<(), Errno> {
+        self.fanotify.mark(MarkFlags::FAN_MARK_FLUSH, MaskFlags::empty(), nix::fcntl::AT_FDCWD, Some("/"))
+    }
+
+    const fn executions(&self) -> MaskFlags {
+        match self.class {
+            Class::Notification => MaskFlags::FAN_OPEN_EXEC,
+            Class::Permission => MaskFlags::FAN_OPEN_EXEC_PERM,
+        }
+    }
+
+    /// Reads what is there into `events` without waiting; returns how many were added. To be called when the group is readable:
+    /// "nothing there" then means that the kernel could not open an event's file without waiting.
+    ///
+    /// # Errors
+    /// [`GroupError::Descriptors`] when the limit is reached: the event is lost to us, and in a permission group the kernel has
+    /// denied that execution. Otherwise as named.
     pub fn read(&self, buffer: &mut EventBuffer, events: &mut Vec<Event>) -> Result<usize, GroupError> {
-        match nix::unistd::read(&self.0, &mut buffer.0) {
+        match nix::unistd::read(&self.fanotify, &mut buffer.0) {
             Ok(length) => decode(&buffer.0[..length], events),
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(0),
+            Err(Errno::EINTR) => Ok(0),
             Err(Errno::EMFILE | Errno::ENFILE) => Err(GroupError::Descriptors),
             Err(error @ (Errno::EBADF | Errno::EINVAL | Errno::EFAULT)) => Err(GroupError::Read(error)),
             Err(error) => Err(GroupError::Lost(error)),
@@ -135,7 +236,7 @@ impl Group {
 
 impl AsFd for Group {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fanotify.as_fd()
     }
 }
 
@@ -167,6 +268,7 @@ fn decode_event(event: &[u8]) -> Result<Event, GroupError> {
     Ok(Event {
         mask: MaskFlags::from_bits_retain(u64::from_ne_bytes(mask)),
         file: own(fd).map(File::from),
+        file_error: (fd < libc::FAN_NOFD).then(|| Errno::from_raw(fd.saturating_neg())),
         pid,
         process: pidfd_of(records).and_then(own),
     })

@@ -18,27 +18,46 @@ const F_SETSIG: libc::c_int = 10;
 ///
 /// # Errors
 /// `EACCES` for somebody else's file without `CAP_LEASE`; `EINVAL` where the file system knows no leases.
-#[expect(unsafe_code, reason = "leases are not wrapped by nix")]
 pub fn has_no_writer(file: impl AsFd) -> io::Result<bool> {
-    let lease = |command, argument: libc::c_int| {
-        // SAFETY: fcntl with these commands takes an int and touches no memory of ours; the descriptor is borrowed, so it is
-        // open for as long as this closure runs.
-        Errno::result(unsafe { libc::fcntl(file.as_fd().as_raw_fd(), command, argument) })
-    };
-    lease(F_SETSIG, BREAK_SIGNAL)?;
-    match lease(libc::F_SETLEASE, libc::F_RDLCK) {
-        Ok(_) => {
-            lease(libc::F_SETLEASE, libc::F_UNLCK)?;
-            Ok(true)
-        }
+    let is_taken = take(&file)?;
+    if is_taken {
+        set(file, libc::F_SETLEASE, libc::F_UNLCK)?;
+    }
+    Ok(is_taken)
+}
+
+/// As [`has_no_writer`], but keeps the lease until every descriptor of this open file is closed: whoever opens the file for writing
+/// or truncates it waits for as long, and an execution begun meanwhile fails with ETXTBSY rather than run what he writes.
+///
+/// # Errors
+/// As for [`has_no_writer`].
+pub fn take(file: impl AsFd) -> io::Result<bool> {
+    set(&file, F_SETSIG, BREAK_SIGNAL)?;
+    match set(file, libc::F_SETLEASE, libc::F_RDLCK) {
+        Ok(()) => Ok(true),
         Err(Errno::EAGAIN) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
+/// Takes a write lease, for as long as `file` is open: whoever opens the file meanwhile waits for it to be given up.
+#[cfg(test)]
+pub(crate) fn hold_for_writing(file: impl AsFd) -> io::Result<()> {
+    set(&file, F_SETSIG, BREAK_SIGNAL)?;
+    Ok(set(file, libc::F_SETLEASE, libc::F_WRLCK)?)
+}
+
+#[expect(unsafe_code, reason = "leases are not wrapped by nix")]
+fn set(file: impl AsFd, command: libc::c_int, argument: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: fcntl with these commands takes an int and touches no memory of ours; the descriptor is borrowed, so it is open for as
+    // long as this call runs.
+    Errno::result(unsafe { libc::fcntl(file.as_fd().as_raw_fd(), command, argument) }).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::{File, OpenOptions};
+    use std::os::unix::fs::OpenOptionsExt;
 
     use super::*;
 
@@ -54,6 +73,10 @@ mod tests {
         }
         drop(writer);
         assert!(has_no_writer(&reader).unwrap());
+        assert!(take(&reader).unwrap());
+        let refused = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EAGAIN), "a lease that is kept keeps writers away");
+        drop(reader);
         // Given back: a writer is not made to wait.
         OpenOptions::new().write(true).open(&path).unwrap();
     }

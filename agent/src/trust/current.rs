@@ -2,16 +2,21 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
+use doorward_policy::{Md5, PathBytes};
 
-use super::{PackageTrust, TrustError};
+use super::{PackageTrust, TrustError, unpacked};
 
 /// Shared by everyone who asks; asking takes no lock.
 #[derive(Debug)]
 pub struct Trust {
     root: PathBuf,
     current: ArcSwapOption<PackageTrust>,
+    generation: AtomicU64,
+    /// When dpkg's lists had last changed when they were read.
+    lists_changed: ArcSwapOption<(i64, i64)>,
 }
 
 impl Trust {
@@ -19,11 +24,20 @@ impl Trust {
     /// why there is none.
     #[must_use]
     pub fn open(root: &Path) -> (Self, Option<TrustError>) {
+        let lists_changed = unpacked::lists_changed(root).map(Arc::new);
         let (current, error) = match PackageTrust::load(root) {
             Ok(current) => (current.map(Arc::new), None),
             Err(error) => (None, Some(error)),
         };
-        (Self { root: root.to_owned(), current: ArcSwapOption::new(current) }, error)
+        (
+            Self {
+                root: root.to_owned(),
+                current: ArcSwapOption::new(current),
+                generation: AtomicU64::new(0),
+                lists_changed: ArcSwapOption::new(lists_changed),
+            },
+            error,
+        )
     }
 
     /// Where the database's root is.
@@ -43,6 +57,7 @@ impl Trust {
     /// # Errors
     /// The old generation stays: the new one could not be read or is not whole.
     pub fn reload(&self) -> Result<(), TrustError> {
+        let lists_changed = unpacked::lists_changed(&self.root).map(Arc::new);
         let fresh = PackageTrust::load(&self.root)?;
         if self.current.load().is_some() {
             match &fresh {
@@ -51,6 +66,26 @@ impl Trust {
             }
         }
         self.current.store(fresh.map(Arc::new));
+        self.lists_changed.store(lists_changed);
+        self.generation.fetch_add(1, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Whether dpkg is at work, or was since the database was last read: only then can [`Trust::was_unpacked`] say yes.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        unpacked::lists_changed(&self.root) != self.lists_changed.load().as_deref().copied()
+    }
+
+    /// Whether a package that was unpacked since the database was last read brought this content to this path. Reads its lists.
+    #[must_use]
+    pub fn was_unpacked(&self, path: &PathBytes, md5: &Md5) -> bool {
+        unpacked::lists_content(&self.root, self.lists_changed.load().as_deref().copied(), path, md5)
+    }
+
+    /// Rises after every change, so that what was concluded before can be told from what holds now.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 }

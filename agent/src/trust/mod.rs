@@ -19,11 +19,12 @@ mod read;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod unpacked;
 pub mod verify;
 mod watch;
 
 pub use current::Trust;
 pub use package_trust::{Owner, PackageTrust};
 pub use problem::{Problems, TrustError};
-pub use transaction::transaction_is_open;
+pub use transaction::{transaction_holder, transaction_is_open};
 pub use watch::Watch;

@@ -11,7 +11,18 @@ use super::database::FOLDER;
 /// files in place before it writes their digests down.
 #[must_use]
 pub fn transaction_is_open(root: &Path) -> bool {
-    let Ok(lock) = File::open(root.join(FOLDER).join("lock")) else { return false };
+    held_lock(root).is_some()
+}
+
+/// The process that holds dpkg's lock, as far as it can be named from here.
+#[must_use]
+pub fn transaction_holder(root: &Path) -> Option<i32> {
+    held_lock(root).map(|lock| lock.l_pid).filter(|pid| *pid > 0)
+}
+
+fn held_lock(root: &Path) -> Option<libc::flock> {
+    let lock = File::open(root.join(FOLDER).join("lock")).ok()?;
     let mut range = libc::flock { l_type: libc::F_WRLCK as _, l_whence: libc::SEEK_SET as _, l_start: 0, l_len: 0, l_pid: 0 };
-    fcntl(&lock, FcntlArg::F_GETLK(&mut range)).is_ok() && libc::c_int::from(range.l_type) != libc::F_UNLCK
+    fcntl(&lock, FcntlArg::F_GETLK(&mut range)).ok()?;
+    (libc::c_int::from(range.l_type) != libc::F_UNLCK).then_some(range)
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use doorward_proto::ConvertError;
-use doorward_proto::snapshot::{Delta, Part, Policy, Position, Refusal, SignedHead};
+use doorward_proto::snapshot::{Assembler, Delta, Part, Policy, Position, Refusal, SignedHead};
 use doorward_proto::uplink::{AgentMessage, CmsMessage, Command, CommandResult, HostSettings, PolicyState, SettingsState, Verdict};
 use doorward_proto::v1;
 use uuid::Uuid;
@@ -74,7 +74,7 @@ impl Session<'_> {
 
     async fn snapshot_part(&mut self, part: Part) -> Result<(), End> {
         let offered = if let Part::Head(SignedHead { head, .. }) = &part { Some(head.position()) } else { None };
-        match self.assembler.push(part, self.policy_position()) {
+        match self.push(part).await {
             Ok(None) => Ok(()),
             Ok(Some(policy)) => {
                 self.put_in_force(policy).await;
@@ -89,6 +89,24 @@ impl Session<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// The last part brings the checks of the whole, for which millions of records are hashed.
+    async fn push(&mut self, part: Part) -> Result<Option<Policy>, Refusal> {
+        let current = self.policy_position();
+        if !matches!(part, Part::End { .. }) {
+            return self.assembler.push(part, current);
+        }
+        let credential = &self.deps.credential;
+        let idle = Assembler::new(credential.policy_verifier(), credential.profile_id);
+        let mut assembler = std::mem::replace(&mut self.assembler, idle);
+        let (assembler, outcome) = blocking(move || {
+            let outcome = assembler.push(part, current);
+            (assembler, outcome)
+        })
+        .await;
+        self.assembler = assembler;
+        outcome
     }
 
     async fn delta(&mut self, delta: Delta) -> Result<(), End> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use doorward_proto::limit::{BATCH_BYTES_MAX, BATCH_REPORTS_MAX, PROTOCOL};
 use doorward_proto::report::{Batch, FailureCount, Health};
 use doorward_proto::snapshot::Assembler;
-use doorward_proto::uplink::{AgentMessage, CmsMessage, Hello, Welcome};
+use doorward_proto::uplink::{AgentMessage, CAPABILITY_PROTECT, CmsMessage, Hello, Welcome};
 use doorward_proto::v1;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
@@ -21,6 +21,7 @@ use super::flow::Flow;
 use super::outbox::Outbox;
 use super::{Deps, client, dial, renewal};
 use crate::credential::Credential;
+use crate::health::FailureReason;
 use crate::pending::PendingError;
 
 /// Messages between this task and the transport; the transport's own window is behind it.
@@ -42,7 +43,7 @@ const ARRIVED_AFTER: Duration = Duration::from_secs(10);
 const HEALTH_LOOK: Duration = Duration::from_secs(2);
 
 /// What this agent can do.
-const CAPABILITIES: [&str; 4] = ["detect", "scan", "dpkg", "policy_delta"];
+const CAPABILITIES: [&str; 5] = ["detect", CAPABILITY_PROTECT, "scan", "dpkg", "policy_delta"];
 
 type Renewal = Pin<Box<dyn Future<Output = Result<Credential, String>> + Send>>;
 
@@ -74,6 +75,8 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     /// Connects, says hello and waits for the welcome.
     pub(super) async fn open(deps: &'a Deps, outbox: Outbox) -> Result<Self, End> {
+        // The hello names the store, and nothing can be sent or taken without it.
+        deps.pending.ready().await?;
         let clock = deps.clock.clone();
         let now = doorward_proto::tls::Now::new(move || clock.now_micros());
         let tls = deps.credential.tls(now).map_err(|error| End::Refused(format!("the credential is unusable: {error}")))?;
@@ -245,7 +248,7 @@ impl<'a> Session<'a> {
         let gauges = self.deps.pending.gauges();
         let failures = self.deps.health.counts().into_iter();
         let failures = failures.map(|(reason, count)| FailureCount { reason: reason.to_owned(), count }).collect();
-        Health { pending: gauges.records, dropped: gauges.dropped.saturating_add(gauges.refused), failures }
+        Health { pending: gauges.records, dropped: gauges.lost(self.deps.health.count(FailureReason::ReportDropped)), failures }
     }
 
     fn renew_if_due(&mut self, now: Instant) {

@@ -141,6 +141,62 @@ fn a_name_full_of_tricks_is_shown_escaped() {
     assert!(text.contains(r"evil\x1b[2J\n\xff") && !text.contains('\x1b'), "{text}");
 }
 
+/// A package with these files, as dpkg's database lists them.
+fn packaged(bench: &Bench, files: &[(&str, &str)]) {
+    let info = bench.path("root/var/lib/dpkg/info");
+    fs::create_dir_all(&info).unwrap();
+    fs::create_dir_all(bench.path("root/usr/bin")).unwrap();
+    let status = "Package: tools\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.0\n\n";
+    fs::write(bench.path("root/var/lib/dpkg/status"), status).unwrap();
+    let (mut list, mut sums) = ("/.\n/usr\n/usr/bin\n".to_owned(), String::new());
+    for (name, md5) in files {
+        list += &format!("/usr/bin/{name}\n");
+        sums += &format!("{md5}  usr/bin/{name}\n");
+    }
+    fs::write(info.join("tools.list"), list).unwrap();
+    fs::write(info.join("tools.md5sums"), sums).unwrap();
+}
+
+#[test]
+fn verify_names_what_differs_from_its_package_and_says_so_in_its_exit_code() {
+    const HELLO: &str = "b1946ac92492d2347c6235b4d2611184";
+    let bench = Bench::new();
+    packaged(&bench, &[("kept", HELLO), ("chang\u{1b}[2Jed", HELLO), ("gone", HELLO)]);
+    fs::write(bench.path("root/usr/bin/kept"), "hello\n").unwrap();
+    fs::write(bench.path("root/usr/bin/chang\u{1b}[2Jed"), "other\n").unwrap();
+    let output = bench.agent(&words(&["verify"]));
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(code(&output), 1, "{text} {}", stderr(&output));
+    assert!(text.contains("changed    /usr/bin/chang\\x1b[2Jed") && text.contains("missing    /usr/bin/gone"), "{text}");
+    assert!(!text.contains('\u{1b}') && !text.contains("/usr/bin/kept"), "{text}");
+    let verified = json(&bench.agent(&words(&["--json", "verify"])));
+    assert_eq!((&verified["files"], &verified["modified"], &verified["missing"]), (&3.into(), &1.into(), &1.into()), "{verified}");
+    assert_eq!(verified["differences"][1], serde_json::json!({"path": "/usr/bin/gone", "finding": "missing"}));
+    for name in ["chang\u{1b}[2Jed", "gone"] {
+        fs::write(bench.path("root/usr/bin").join(name), "hello\n").unwrap();
+    }
+    assert_eq!(code(&bench.agent(&words(&["verify"]))), 0);
+    assert_eq!(code(&Bench::new().agent(&words(&["verify"]))), 66, "a host without dpkg");
+}
+
+#[test]
+fn a_token_comes_from_a_file_and_what_is_none_is_not_repeated() {
+    let bench = Bench::new();
+    let file = bench.path("token");
+    fs::write(&file, "s3cret\n").unwrap();
+    fn line(file: &Path) -> Vec<&std::ffi::OsStr> {
+        [&words(&["enroll", "--cms", "https://127.0.0.1:1", "--token-file"])[..], &[file.as_os_str()]].concat()
+    }
+    let output = bench.agent(&line(&file));
+    assert_eq!(code(&output), 65, "{}", stderr(&output));
+    assert!(stderr(&output).contains("holds no token") && !stderr(&output).contains("s3cret"), "{}", stderr(&output));
+    assert_eq!(code(&bench.agent(&line(Path::new("/no/such/token")))), 66);
+    assert_eq!(code(&bench.agent(&words(&["enroll", "--cms", "https://127.0.0.1:1"]))), 64, "one of the two is needed");
+    let token = format!("dw1.{}.{}", "A".repeat(22), "B".repeat(43));
+    let both = bench.agent(&words(&["enroll", "--cms", "https://127.0.0.1:1", "--token", &token, "--token-file", "-"]));
+    assert_eq!(code(&both), 64, "and not both: {}", stderr(&both));
+}
+
 #[test]
 fn a_scan_counts_and_prints_one_document() {
     let bench = Bench::new();

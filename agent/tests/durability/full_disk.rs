@@ -100,6 +100,49 @@ async fn a_disk_that_is_really_full_loses_nothing_kept_and_the_store_goes_on_whe
     pending.close().await;
 }
 
+#[tokio::test]
+async fn a_disk_that_is_full_at_the_start_is_waited_for_and_nothing_kept_before_is_lost() {
+    if !entered("full_disk::a_disk_that_is_full_at_the_start_is_waited_for_and_nothing_kept_before_is_lost") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Image::make(&folder.path().join("image"), IMAGE_MEBIBYTES).mount(&folder.path().join("disk"));
+    let pending = open(&disk.at.join("pending"), 0).pending;
+    pending.add_many((1..=100).map(found).collect()).await.unwrap();
+    let epoch = pending.epoch();
+    pending.close().await;
+    fill(&disk.at);
+    let opened = open(&disk.at.join("pending"), 0);
+    assert_eq!(opened.closed.as_ref().map(PendingError::reason), Some("pending_broken"));
+    let pending = opened.pending;
+    assert!(pending.ready().await.is_err() && pending.add(found(101)).await.is_err());
+    assert!(!pending.gauges().is_healthy);
+    fs::remove_file(disk.at.join("filler")).unwrap();
+    add_with_patience(&pending, 101).await;
+    assert_eq!(pending.epoch(), epoch);
+    assert_eq!((pending.take_recoveries(), opened.recovered), (vec![], vec![]), "a full disk is no damage");
+    assert_eq!(numbers(&pending).await.into_iter().collect::<Vec<_>>(), (1..=101).collect::<Vec<_>>());
+    pending.close().await;
+}
+
+#[tokio::test]
+async fn a_store_can_be_begun_on_a_disk_that_was_full_at_the_first_start() {
+    if !entered("full_disk::a_store_can_be_begun_on_a_disk_that_was_full_at_the_first_start") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Image::make(&folder.path().join("image"), IMAGE_MEBIBYTES).mount(&folder.path().join("disk"));
+    fill(&disk.at);
+    let pending = open(&disk.at.join("pending"), 0).pending;
+    assert!(pending.ready().await.is_err());
+    assert_eq!(pending.epoch(), [0; 16]);
+    fs::remove_file(disk.at.join("filler")).unwrap();
+    add_with_patience(&pending, 1).await;
+    assert_ne!(pending.epoch(), [0; 16]);
+    assert_eq!(numbers(&pending).await.len(), 1);
+    pending.close().await;
+}
+
 /// A report that was refused may be there, and then once more when it was added again.
 async fn numbers_at_least_once(pending: &doorward_agent::pending::Pending) -> std::collections::BTreeSet<u32> {
     let reports = pending.batch(0, usize::MAX, usize::MAX).await.unwrap();

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what went wrong by panicking")]
 
 mod full_disk;
+mod image;
 mod kill;
 mod namespace;
 mod power_cut;

@@ -15,6 +15,7 @@ use doorward_agent::judge::{Closure, Judge};
 use doorward_agent::list::Lists;
 use doorward_agent::pending::{self, Pending};
 use doorward_agent::system::entropy;
+use doorward_agent::system::group::Class;
 use doorward_agent::trust::Trust;
 use doorward_policy::{PathBytes, Sha256};
 use doorward_proto::report::{Observation, ReportBody};
@@ -72,6 +73,8 @@ impl TestHost {
     pub(crate) fn watch(&self, test: &str) -> Option<Watch> {
         let settled = Arc::clone(&self.settled);
         let setup = Setup {
+            class: Class::Notification,
+            beat: Arc::new(|| ()),
             judge: Arc::clone(&self.judge),
             identifier: Arc::clone(&self.identifier),
             pending: self.pending.clone(),
@@ -81,6 +84,7 @@ impl TestHost {
             health: self.health.clone(),
             vital: Pulses::default(),
             slow: Pulses::default(),
+            prompt: Pulses::default(),
             clock: Clock::system(),
         };
         match Watch::start(setup) {

@@ -58,7 +58,7 @@ fn a_living_process_is_told_with_user_and_parent() {
     let live = processes_of(&seen.file.sha256, &host.history, &host.identifier, &mounts);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!((process.pid, process.parent_pid, process.uid), (child.id(), std::process::id(), 0));
+    assert_eq!((process.pid, process.parent_pid, process.uid), (child.id(), std::process::id(), Some(0)));
     assert!(process.start_ticks > 0);
     let own = PathBytes::new(std::env::current_exe().unwrap().into_os_string().into_encoded_bytes());
     assert_eq!(process.parent_path, Some(own));

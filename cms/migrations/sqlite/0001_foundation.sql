@@ -15,6 +15,7 @@ CREATE TABLE profile (
     created_at INTEGER NOT NULL,
     draft TEXT NOT NULL,                  -- settings being edited, JSON
     published TEXT NOT NULL,              -- settings in force, JSON
+    publishing TEXT,                      -- settings that files are being marked by, JSON; null but while a publication is under way
     published_at INTEGER,
     published_by TEXT,
     epoch INTEGER NOT NULL,
@@ -28,6 +29,7 @@ CREATE TABLE host (
     name TEXT NOT NULL,                   -- the host's claim; not unique
     facts TEXT NOT NULL,
     agent_version TEXT NOT NULL,
+    capabilities TEXT NOT NULL DEFAULT '[]', -- words of its last hello, JSON
     token_id BLOB,
     certificate_serial BLOB NOT NULL,
     certificate_not_after INTEGER NOT NULL,
@@ -126,6 +128,7 @@ CREATE TABLE observation (
     PRIMARY KEY (sha256, host_id, path_key)
 ) WITHOUT ROWID;
 CREATE INDEX observation_by_path ON observation (host_id, path_key, sha256);
+CREATE INDEX observation_by_host ON observation (host_id, sha256);
 
 -- The newest executions of a file on a host; bounded, see the store's `execution`.
 CREATE TABLE execution (
@@ -171,6 +174,7 @@ CREATE TABLE entry (
     standing INTEGER NOT NULL,            -- 0 threat, 1 unverified, 2 safe: the order of listings
     reason TEXT NOT NULL,
     threat_score INTEGER,
+    told TEXT NOT NULL,                   -- all that any host of the profile is told about it, JSON: when it changes, hosts are told anew
     sources INTEGER NOT NULL,
     first_observed_at INTEGER NOT NULL,
     last_observed_at INTEGER NOT NULL,
@@ -266,6 +270,30 @@ CREATE TABLE revision (
     PRIMARY KEY (profile_id, epoch, revision)
 ) WITHOUT ROWID;
 
+-- Publications under way, at most one: the store finishes one before it begins the next.
+CREATE TABLE publication (
+    profile_id BLOB PRIMARY KEY REFERENCES profile (id),
+    actor TEXT NOT NULL,
+    sources TEXT NOT NULL,                -- list changes it brings, JSON
+    allowed INTEGER NOT NULL,             -- automatic allows that come into force with it, so far
+    withdrawn INTEGER NOT NULL            -- and that go
+) WITHOUT ROWID;
+
+-- Records that come (or go, without flags) when the publication under way ends.
+CREATE TABLE staged (
+    owner BLOB NOT NULL,
+    key BLOB NOT NULL,
+    flags BLOB,
+    PRIMARY KEY (owner, key)
+) WITHOUT ROWID;
+
+-- Files that wait to be marked anew, for a publication (its profile's id) or for the removal of a host (the host's id).
+CREATE TABLE remark (
+    job BLOB NOT NULL,
+    sha256 BLOB NOT NULL,
+    PRIMARY KEY (job, sha256)
+) WITHOUT ROWID;
+
 CREATE TABLE lookup (
     sha256 BLOB PRIMARY KEY REFERENCES file (sha256),
     state TEXT NOT NULL,                  -- queued, in_flight, given_up
@@ -274,7 +302,8 @@ CREATE TABLE lookup (
     attempts INTEGER NOT NULL,
     last_error TEXT,
     host_id BLOB,                         -- who brought it
-    queued_at INTEGER NOT NULL
+    queued_at INTEGER NOT NULL,
+    again INTEGER NOT NULL                -- somebody asked anew while it was in flight
 ) WITHOUT ROWID;
 CREATE INDEX lookup_by_due ON lookup (state, priority, due_at);
 
@@ -328,5 +357,6 @@ CREATE TABLE audit (
     target TEXT NOT NULL,
     before TEXT,
     after TEXT,
+    comment TEXT,
     hash BLOB NOT NULL
 );

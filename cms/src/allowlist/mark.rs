@@ -128,10 +128,12 @@ pub enum HostAllows {
 }
 
 /// What follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// The worst of what the sightings give, for people to see.
+    /// The worst of what the sightings give, for people to see. What one host proved may make it worse, and holds on that host alone.
     pub standing: Standing,
+    /// What each sighting gives, in the order of [`FileInProfile::sightings`]; one standing for a file nobody met.
+    pub standings: Vec<Standing>,
     /// For threats TI scores.
     pub threat_score: Option<u8>,
     /// The automatic allow it has from now on.
@@ -141,23 +143,26 @@ pub struct Mark {
 }
 
 /// Marks a file.
+///
+/// Evidence belongs to the host that brought it, and so does what a list makes of it: a denied package makes the file a threat where it
+/// was met with that package, by the host's own row 4. What holds for the profile's other hosts follows from people and TI alone, and
+/// from sightings without such evidence; else one host's word could take from all others what they run by. See decision 0006.
 #[must_use]
 pub fn mark(file: &FileInProfile<'_>) -> Mark {
     let unseen = [Sighting::unseen()];
     let sightings = if file.sightings.is_empty() { unseen.as_slice() } else { file.sightings };
-    let facts: Vec<Facts> = sightings.iter().map(|sighting| facts(file, sighting)).collect();
-    let standing = facts
-        .iter()
-        .map(|facts| status(file.rules, facts))
-        .min_by_key(|standing| rank(standing.status))
-        .expect("there is at least one sighting");
+    let standings: Vec<Standing> = sightings.iter().map(|sighting| status(file.rules, &facts(file, sighting))).collect();
+    let standing = *standings.iter().min_by_key(|standing| rank(standing.status)).expect("there is at least one sighting");
     let score = (standing.status == Status::Threat).then(|| threat_score(file.answer)).flatten();
-    let fired: Vec<AutoAllow> = sightings.iter().flat_map(|sighting| fired(file, sighting, standing.status)).collect();
+    let everywhere = status(file.rules, &facts(file, &unseen[0])).status;
+    let fired: Vec<AutoAllow> =
+        sightings.iter().zip(&standings).flat_map(|(sighting, standing)| fired(file, sighting, standing.status)).collect();
     Mark {
         standing,
+        standings,
         threat_score: score,
-        rule: rule(file, standing.status, &fired),
-        host_allows: host_allows(file, standing.status, &fired),
+        rule: rule(file, everywhere, &fired),
+        host_allows: host_allows(file, everywhere, &fired),
     }
 }
 
@@ -212,9 +217,11 @@ fn fired(file: &FileInProfile<'_>, sighting: &Sighting, status: Status) -> Vec<A
     sighting.sources.met().filter_map(|met| auto_allow(file.auto_allow, &candidate(met))).collect()
 }
 
+/// `status` is what the file is wherever it is met.
 fn rule(file: &FileInProfile<'_>, status: Status, fired: &[AutoAllow]) -> Option<RuleAllow> {
     let in_force = file.rule.is_some_and(|rule| !rule.draft);
-    let met_otherwise = |sighting: &Sighting| sighting.sources.has(Sources::SCAN) || sighting.sources.has(Sources::EXEC);
+    let met_otherwise =
+        |sighting: &Sighting| asks(sighting) && (sighting.sources.has(Sources::SCAN) || sighting.sources.has(Sources::EXEC));
     if fired.contains(&AutoAllow::Safe) {
         let draft = !in_force && !file.sightings.iter().any(met_otherwise);
         return Some(RuleAllow { rule: AutoAllow::Safe, draft });
@@ -222,8 +229,9 @@ fn rule(file: &FileInProfile<'_>, status: Status, fired: &[AutoAllow]) -> Option
     if fired.contains(&AutoAllow::UnknownInReferenceScan) {
         return Some(RuleAllow { rule: AutoAllow::UnknownInReferenceScan, draft: !in_force });
     }
-    // A file that TI did not know and now knows from a doubtful source did not turn for the worse: what was allowed stays allowed.
-    let stays = status != Status::Threat && file.auto_allow.allow_unknown != AllowUnknown::Never && !decided(file);
+    // A file that TI did not know and now knows from a doubtful source did not turn for the worse: what was allowed stays allowed. A
+    // draft allowed nothing yet, and publishing it would allow what no setting allows.
+    let stays = in_force && status != Status::Threat && file.auto_allow.allow_unknown != AllowUnknown::Never && !decided(file);
     file.rule.filter(|rule| stays && rule.rule == AutoAllow::UnknownInReferenceScan)
 }
 

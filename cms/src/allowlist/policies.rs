@@ -1,8 +1,9 @@
 //! Signed policies as hosts get them. The newest of each profile is kept in memory and brought up to date from the change table, so a
-//! decision costs a merge and a signature, however many records there are.
+//! decision costs a merge and a signature, however many records there are. Merging, hashing and signing are done on threads that may block,
+//! one profile at a time: neither the other hosts' streams nor the other profiles wait for it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use doorward_policy::ProfileId;
@@ -42,7 +43,14 @@ pub enum PolicyError {
 pub struct Policies {
     store: Store,
     signer: Arc<PolicySigner>,
-    kept: Mutex<BTreeMap<ProfileId, Kept>>,
+    places: std::sync::Mutex<BTreeMap<ProfileId, Place>>,
+}
+
+/// Where one profile's policy is kept. Held by whoever works on it, so that it is never made twice at a time.
+#[derive(Debug, Default)]
+struct Place {
+    kept: Arc<Mutex<Option<Kept>>>,
+    used: u64,
 }
 
 #[derive(Debug)]
@@ -50,14 +58,13 @@ struct Kept {
     policy: Arc<Policy>,
     records: BTreeMap<[u8; REMOVAL_BYTES], Record>,
     change_id: i64,
-    used: u64,
 }
 
 impl Policies {
     /// Nothing is kept yet.
     #[must_use]
     pub fn new(store: Store, signer: Arc<PolicySigner>) -> Self {
-        Self { store, signer, kept: Mutex::default() }
+        Self { store, signer, places: std::sync::Mutex::default() }
     }
 
     /// A profile's policy as published now.
@@ -65,25 +72,56 @@ impl Policies {
     /// # Errors
     /// [`PolicyError`].
     pub async fn current(&self, profile: ProfileId) -> Result<Arc<Policy>, PolicyError> {
-        let mut kept = self.kept.lock().await;
-        let used = kept.values().map(|kept| kept.used).max().unwrap_or(0) + 1;
-        if let Some(known) = kept.get_mut(&profile)
-            && let Some(changes) = self.store.policy_changes(profile, known.change_id, CHANGES_READ_MAX).await?
-        {
-            self.bring_up_to_date(profile, known, &changes)?;
-            known.used = used;
-            return Ok(Arc::clone(&known.policy));
-        }
-        let rows = self.store.policy_rows(profile).await?.ok_or(PolicyError::NoProfile(profile))?;
-        let fresh = self.make(profile, &rows, used)?;
+        let place = self.place(profile);
+        let mut place = place.lock().await;
+        // What is taken out and not put back, because the work failed or nobody waits for it any more, is made anew from the store.
+        let fresh = match place.take() {
+            Some(known) => match self.store.policy_changes(profile, known.change_id, CHANGES_READ_MAX).await? {
+                Some(changes) if changes.position == known.policy.head().position() => known,
+                Some(changes) => self.work(move |signer| known.brought_up_to_date(profile, &changes, &signer)).await?,
+                None => self.anew(profile).await?,
+            },
+            None => self.anew(profile).await?,
+        };
         let policy = Arc::clone(&fresh.policy);
-        kept.insert(profile, fresh);
-        if kept.len() > POLICIES_KEPT_MAX
-            && let Some(oldest) = kept.iter().min_by_key(|(_, kept)| kept.used).map(|(profile, _)| *profile)
-        {
-            kept.remove(&oldest);
-        }
+        *place = Some(fresh);
         Ok(policy)
+    }
+
+    /// The profile's place; makes room for it.
+    fn place(&self, profile: ProfileId) -> Arc<Mutex<Option<Kept>>> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = places.values().map(|place| place.used).max().unwrap_or(0) + 1;
+        let place = places.entry(profile).or_default();
+        place.used = used;
+        let kept = Arc::clone(&place.kept);
+        if places.len() > POLICIES_KEPT_MAX
+            && let Some(oldest) = places.iter().min_by_key(|(_, place)| place.used).map(|(profile, _)| *profile)
+        {
+            places.remove(&oldest);
+        }
+        kept
+    }
+
+    async fn anew(&self, profile: ProfileId) -> Result<Kept, PolicyError> {
+        let rows = self.store.policy_rows(profile).await?.ok_or(PolicyError::NoProfile(profile))?;
+        self.work(move |signer| Kept::new(profile, &rows, &signer)).await
+    }
+
+    /// PERF: a large policy is sorted, hashed and signed for whole seconds.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Arc<PolicySigner>) -> Result<T, PolicyError> + Send + 'static,
+    ) -> Result<T, PolicyError> {
+        let signer = Arc::clone(&self.signer);
+        match tokio::task::spawn_blocking(move || work(signer)).await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Only the end of the runtime cancels it, and ends the caller too.
+                Err(_) => std::future::pending().await,
+            },
+        }
     }
 
     /// The step from an earlier revision to the one published now. `None` when there is none that fits a message, or the earlier one was
@@ -107,38 +145,42 @@ impl Policies {
         let current = self.current(profile).await?;
         Ok((changes.position == current.head().position()).then(|| step(from, &current, &changes.rows)).flatten())
     }
+}
 
-    fn make(&self, profile: ProfileId, rows: &PolicyRows<PolicyRow>, used: u64) -> Result<Kept, PolicyError> {
+impl Kept {
+    fn new(profile: ProfileId, rows: &PolicyRows<PolicyRow>, signer: &PolicySigner) -> Result<Self, PolicyError> {
         let records: BTreeMap<_, _> = rows.rows.iter().filter_map(|row| Some((row.key, row.record()?))).collect();
-        let policy = self.sign(profile, rows, &records)?;
-        Ok(Kept { policy, records, change_id: rows.change_id, used })
+        let policy = sign(profile, rows, &records, signer)?;
+        Ok(Self { policy, records, change_id: rows.change_id })
     }
 
-    fn bring_up_to_date(&self, profile: ProfileId, kept: &mut Kept, changes: &PolicyRows<RowChange>) -> Result<(), PolicyError> {
-        if changes.position == kept.policy.head().position() {
-            return Ok(());
-        }
+    fn brought_up_to_date(
+        mut self,
+        profile: ProfileId,
+        changes: &PolicyRows<RowChange>,
+        signer: &PolicySigner,
+    ) -> Result<Self, PolicyError> {
         for change in &changes.rows {
             match change.after.and_then(|flags| PolicyRow { key: change.key, flags }.record()) {
-                Some(record) => drop(kept.records.insert(change.key, record)),
-                None => drop(kept.records.remove(&change.key)),
+                Some(record) => drop(self.records.insert(change.key, record)),
+                None => drop(self.records.remove(&change.key)),
             }
         }
-        kept.change_id = changes.change_id;
-        kept.policy = self.sign(profile, changes, &kept.records)?;
-        Ok(())
+        self.change_id = changes.change_id;
+        self.policy = sign(profile, changes, &self.records, signer)?;
+        Ok(self)
     }
+}
 
-    fn sign<T>(
-        &self,
-        profile: ProfileId,
-        rows: &PolicyRows<T>,
-        records: &BTreeMap<[u8; REMOVAL_BYTES], Record>,
-    ) -> Result<Arc<Policy>, PolicyError> {
-        Policy::publish(profile, rows.position, rows.rules, records.values().copied(), &self.signer)
-            .map(Arc::new)
-            .map_err(|refusal| PolicyError::Refused { profile, refusal })
-    }
+fn sign<T>(
+    profile: ProfileId,
+    rows: &PolicyRows<T>,
+    records: &BTreeMap<[u8; REMOVAL_BYTES], Record>,
+    signer: &PolicySigner,
+) -> Result<Arc<Policy>, PolicyError> {
+    Policy::publish(profile, rows.position, rows.rules, records.values().copied(), signer)
+        .map(Arc::new)
+        .map_err(|refusal| PolicyError::Refused { profile, refusal })
 }
 
 fn step(from: Position, current: &Policy, changes: &[RowChange]) -> Option<Delta> {

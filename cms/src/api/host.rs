@@ -41,14 +41,14 @@ async fn show(State(api): State<Api>, Path(host): Path<String>) -> Result<Json<H
 
 async fn change(State(api): State<Api>, by: By, Path(host): Path<String>, Body(change): Body<Change>) -> Result<Json<Host>, Problem> {
     let host = api.living_host(&host).await?;
-    let effect = api.store().set_host_mode(host.id, change.mode, by.name(), api.now()).await?;
-    api.allowlist.signals().tell(&effect);
+    let (id, mode) = (host.id, change.mode);
+    api.change(&by, |store, by, now| async move { Ok(((), store.set_host_mode(id, mode, by.name(), now).await?)) }).await?;
     Ok(Json(api.host(&host.id.to_string()).await?))
 }
 
 async fn remove(State(api): State<Api>, by: By, Path(host): Path<String>) -> Result<Json<Host>, Problem> {
     let host = api.living_host(&host).await?;
-    let effect = api.store().remove_host(host.id, by.name(), api.now()).await?;
-    api.allowlist.signals().tell(&effect);
+    let id = host.id;
+    api.change(&by, |store, by, now| async move { Ok(((), store.remove_host(id, by.name(), now).await?)) }).await?;
     Ok(Json(api.host(&host.id.to_string()).await?))
 }

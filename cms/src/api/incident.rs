@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::extract::{Body, Path, Query, comment, page};
-use super::peer::By;
+use super::peer::{Actor, By};
 use super::summary::{paths, summary};
 use super::{Api, Problem};
 use crate::incident::{Detail, Kind};
-use crate::store::{IncidentFilter, IncidentView as Incident, Page};
+use crate::signals::Effect;
+use crate::store::{IncidentFilter, IncidentView as Incident, Page, Store};
 
 /// An incident, told.
 #[derive(Debug, Serialize)]
@@ -81,7 +82,10 @@ async fn acknowledge(
     Body(acknowledgement): Body<Acknowledgement>,
 ) -> Result<Json<IncidentView>, Problem> {
     let comment = comment(acknowledgement.comment)?;
-    let closed = api.store().acknowledge_incident(id, by.name(), comment.as_deref(), api.now()).await?;
+    let close = |store: Store, by: Actor, now| async move {
+        Ok((store.acknowledge_incident(id, by.name(), comment.as_deref(), now).await?, Effect::default()))
+    };
+    let closed = api.change(&by, close).await?;
     Ok(Json(closed.ok_or_else(|| missing(id))?.into()))
 }
 

@@ -9,6 +9,7 @@ use doorward_policy::Sha256;
 use serde::{Deserialize, Serialize};
 
 use super::extract::Body;
+use super::peer::By;
 use super::{Api, Problem};
 use crate::intel::Health;
 use crate::store::Recheck;
@@ -61,7 +62,7 @@ async fn show(State(api): State<Api>) -> Result<Json<IntelView>, Problem> {
     }))
 }
 
-async fn recheck(State(api): State<Api>, Body(wish): Body<Wish>) -> Result<Json<QueuedView>, Problem> {
+async fn recheck(State(api): State<Api>, by: By, Body(wish): Body<Wish>) -> Result<Json<QueuedView>, Problem> {
     let what = match (wish.file, wish.profile, wish.all) {
         (Some(file), None, false) => Recheck::File(file),
         (None, Some(name), false) => Recheck::Profile(api.profile(&name).await?.id),
@@ -70,7 +71,6 @@ async fn recheck(State(api): State<Api>, Body(wish): Body<Wish>) -> Result<Json<
     };
     // First, or what is queued next would be told once more that the provider is down.
     api.intelligence.control.resume();
-    let (queued, effect) = api.store().recheck(&what, api.now()).await?;
-    api.allowlist.signals().tell(&effect);
+    let queued = api.change(&by, |store, by, now| async move { store.recheck_for(&what, by.name(), now).await }).await?;
     Ok(Json(QueuedView { queued }))
 }

@@ -8,10 +8,13 @@ pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Connections open at a time; the next one waits to be accepted.
 pub const CONNECTIONS_MAX: usize = 64;
 
+/// How long a connection stands without a request on it, before its first, between two, or in the middle of a request's head.
+pub const IDLE: Duration = Duration::from_secs(10);
+
 /// Requests worked on at a time; one more is refused as busy.
 pub const REQUESTS_MAX: usize = 32;
 
-/// Longest a request may take from its head to its answer. What it was about to change is then not changed.
+/// Longest a request may take from its head to its answer. A change it has begun goes on to its end without it.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long requests under way may go on once the server stops.

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::allowlist::Allowlist;
 use crate::intel::Control;
-use crate::store::Store;
+use crate::signals::Effect;
+use crate::store::{Store, StoreError};
 
 mod allowlist;
 mod extract;
@@ -40,7 +41,7 @@ pub use peer::Peer;
 pub use problem::Problem;
 pub use socket::{Connection, Socket, SocketError};
 
-use peer::Guests;
+use peer::{Actor, Guests};
 
 /// What the API tells of threat intelligence.
 #[derive(Debug, Clone)]
@@ -105,6 +106,16 @@ impl Api {
 
     fn now(&self) -> i64 {
         self.allowlist.clock().now_micros()
+    }
+
+    /// Carries out a change for a person, at the time it is given, and tells whom it concerns; see [`Allowlist::change`].
+    async fn change<T, F>(&self, by: &Actor, work: impl FnOnce(Store, Actor, i64) -> F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<(T, Effect), StoreError>> + Send + 'static,
+    {
+        let (by, now) = (by.clone(), self.now());
+        self.allowlist.change(|store| work(store, by, now)).await
     }
 }
 

@@ -12,27 +12,30 @@ use tokio::net::UnixStream;
 
 use super::Problem;
 use super::socket::Socket;
+use crate::lease::Lease;
 
 /// The process that connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Peer {
     /// `None` when the kernel would not say.
     uid: Option<u32>,
+    /// Of its connection.
+    lease: Lease,
 }
 
 impl Peer {
-    pub(super) fn of(stream: &UnixStream) -> Self {
-        Self { uid: stream.peer_cred().ok().map(|credentials| credentials.uid()) }
+    pub(super) fn of(stream: &UnixStream, lease: Lease) -> Self {
+        Self { uid: stream.peer_cred().ok().map(|credentials| credentials.uid()), lease }
     }
 
-    pub(super) const fn unknown() -> Self {
-        Self { uid: None }
+    pub(super) fn unknown() -> Self {
+        Self { uid: None, lease: Lease::new() }
     }
 }
 
 impl Connected<IncomingStream<'_, Socket>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Socket>) -> Self {
-        *stream.remote_addr()
+        stream.remote_addr().clone()
     }
 }
 
@@ -65,7 +68,7 @@ impl Guests {
         Self { own, own_name: Actor(name.into()), root_name: Actor("root".into()) }
     }
 
-    fn actor(&self, peer: Peer) -> Option<Actor> {
+    fn actor(&self, peer: &Peer) -> Option<Actor> {
         match peer.uid? {
             0 => Some(self.root_name.clone()),
             uid if uid == self.own.as_raw() => Some(self.own_name.clone()),
@@ -81,7 +84,9 @@ pub(super) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let Some(actor) = guests.actor(peer) else {
+    // A connection on which a request is worked on is not idle, however long that takes.
+    let _hold = peer.lease.hold();
+    let Some(actor) = guests.actor(&peer) else {
         let who = peer.uid.map_or_else(|| "somebody the kernel does not name".into(), |uid| format!("uid {uid}"));
         tracing::warn!(who, "refused a request to the API");
         return Err(Problem::forbidden(format!(
@@ -99,7 +104,7 @@ mod tests {
     #[test]
     fn only_root_and_the_servers_own_user_are_let_in() {
         let guests = Guests { own: Uid::from_raw(990), own_name: Actor("doorward".into()), root_name: Actor("root".into()) };
-        let name = |uid| guests.actor(Peer { uid }).map(|actor| actor.name().to_owned());
+        let name = |uid| guests.actor(&Peer { uid, lease: Lease::new() }).map(|actor| actor.name().to_owned());
         assert_eq!(name(Some(0)).as_deref(), Some("root"));
         assert_eq!(name(Some(990)).as_deref(), Some("doorward"));
         assert_eq!(name(Some(1000)), None);

@@ -70,7 +70,8 @@ impl Problem {
 
     /// The request took too long.
     pub(super) fn overdue() -> Self {
-        let detail = "the request took too long and was given up; nothing was changed. Ask for less at a time, or try again later";
+        let detail = "the answer took too long. A question was given up; a change that was begun goes on to its end, so look whether it was \
+             made before you ask for it again";
         Self::new(StatusCode::GATEWAY_TIMEOUT, "overdue", "The request took too long", detail)
     }
 

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::extract::{Body, Path, Query, page};
-use super::peer::By;
+use super::peer::{Actor, By};
 use super::{Api, Problem};
 use crate::profile::{NAME_BYTES_MAX, SettingChange, SettingsPatch, is_name};
-use crate::store::{ChangeRow, Difference, Page, Profile, Published};
+use crate::signals::Effect;
+use crate::store::{ChangeRow, Difference, Page, Profile, Published, Store};
 
 /// Records' words, for changes.
 const RECORD_WORDS: [(RecordKind, &str); 10] = [
@@ -83,7 +84,10 @@ async fn create(State(api): State<Api>, by: By, Body(new): Body<NewProfile>) -> 
             return Err(Problem::invalid(format!("{text:?} cannot be a profile's {what}: that is {rule}")));
         }
     }
-    let profile = api.store().create_profile(&new.name, &new.tag, by.name(), api.now()).await?;
+    let create = |store: Store, by: Actor, now| async move {
+        Ok((store.create_profile(&new.name, &new.tag, by.name(), now).await?, Effect::default()))
+    };
+    let profile = api.change(&by, create).await?;
     Ok((StatusCode::CREATED, Json(profile.into())))
 }
 
@@ -108,7 +112,10 @@ async fn draft(
     }
     let settings = patch.apply(&profile.draft).map_err(|error| Problem::invalid(error.to_string()))?;
     if settings != profile.draft {
-        api.store().draft_settings(profile.id, &settings, by.name(), api.now()).await?;
+        let draft = |store: Store, by: Actor, now| async move {
+            Ok((store.draft_settings(profile.id, &settings, by.name(), now).await?, Effect::default()))
+        };
+        api.change(&by, draft).await?;
     }
     show(State(api), Path(name)).await
 }

@@ -70,8 +70,8 @@ async fn request(
     if host.profile_id != profile.id {
         return Err(Problem::conflict(format!("host {} is in profile {}, not in {name}", host.id, host.profile)));
     }
-    let (scan, effect) = api.store().request_scan(profile.id, host.id, by.name(), api.now()).await?;
-    api.allowlist.signals().tell(&effect);
+    let (on, of) = (host.id, profile.id);
+    let scan = api.change(&by, |store, by, now| async move { store.request_scan(of, on, by.name(), now).await }).await?;
     Ok((StatusCode::CREATED, Json(ScanView::new(scan, host.connected))))
 }
 

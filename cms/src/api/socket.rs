@@ -14,8 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::limit::CONNECTIONS_MAX;
+use super::limit::{CONNECTIONS_MAX, IDLE};
 use super::peer::Peer;
+use crate::lease::{Lease, Watch};
 
 /// Pause after the kernel would not give us a connection, so that a lack of file descriptors is not made worse.
 const ACCEPT_RETRY: Duration = Duration::from_millis(200);
@@ -96,8 +97,9 @@ impl Listener for Socket {
             let permit = Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let peer = Peer::of(&stream);
-                    return (Connection { stream, _permit: permit }, peer);
+                    let lease = Lease::new();
+                    let peer = Peer::of(&stream, lease.clone());
+                    return (Connection { stream, watch: lease.watch(IDLE), lease, _permit: permit }, peer);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection to the API; trying again");
@@ -112,22 +114,43 @@ impl Listener for Socket {
     }
 }
 
-/// A connection, counted among [`CONNECTIONS_MAX`] until it closes.
+/// A connection, counted among [`CONNECTIONS_MAX`] until it closes: by its peer, or here when it asks nothing and takes nothing for [`IDLE`].
 #[derive(Debug)]
 pub struct Connection {
     stream: UnixStream,
+    lease: Lease,
+    watch: Watch,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// The end of a connection that stands idle; an error once it does.
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let over = self.watch.is_over(context);
+        if over { Err(io::Error::new(io::ErrorKind::TimedOut, "the connection was idle for too long")) } else { Ok(()) }
+    }
+
+    /// What was written says that the peer is still taking its answer.
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.lease.touch();
+        }
+        written
+    }
 }
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.check(context)?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        self.check(context)?;
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -139,7 +162,9 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        self.check(context)?;
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {

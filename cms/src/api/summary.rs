@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use doorward_policy::PathBytes;
+use doorward_proto::report::Unjudged;
 
 use super::word::word;
 use crate::incident::{Detail, Execution, Kind, Opinion, Turn};
@@ -21,7 +22,8 @@ pub(super) fn paths(detail: &Detail) -> Vec<PathBytes> {
         Detail::Turn(turn) => turn.hosts.iter().flat_map(|holder| &holder.paths).collect(),
         Detail::Coverage { uncovered } => uncovered.iter().map(|uncovered| &uncovered.mount_point).collect(),
         Detail::Closure { path } => [path].into(),
-        Detail::Silence { .. } | Detail::Clone { .. } => BTreeSet::new(),
+        Detail::Unjudged { unjudged } => unjudged.iter().map(|unjudged| &unjudged.path).collect(),
+        Detail::Silence { .. } | Detail::Clone { .. } | Detail::Ahead { .. } => BTreeSet::new(),
     };
     paths.into_iter().take(PATHS_SHOWN_MAX).cloned().collect()
 }
@@ -38,13 +40,35 @@ pub(super) fn summary(incident: &IncidentView) -> String {
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             format!("{host} no longer watches {}{more}", named.join(", "))
         }
+        Detail::Unjudged { unjudged } => {
+            let named: Vec<_> = unjudged.iter().take(FILESYSTEMS_SHOWN_MAX).map(unjudged_line).collect();
+            let more = unjudged.len().saturating_sub(FILESYSTEMS_SHOWN_MAX);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{host} could not identify what was executed: {}{more}", named.join(", "))
+        }
         Detail::Closure { path } => format!("{path} on {host} changed and proves nothing; the host cannot run without it"),
         Detail::Clone { address } => {
             let address = escaped(address);
             format!("two copies of {host} speak with one certificate, the other from {address}: remove the host and enroll both anew")
         }
+        Detail::Ahead { has_epoch, has_revision, epoch, revision, begun } => {
+            let outcome = if *begun {
+                "a new epoch was begun and its profile's hosts follow again; what was decided after the copy was made is lost"
+            } else {
+                "that cannot be, or comes again after a new epoch was begun; look at that host"
+            };
+            let has = format!("{has_epoch}.{has_revision}");
+            format!("{host} has policy {has}, newer than the server's {epoch}.{revision}, as after a restore from a backup: {outcome}")
+        }
         Detail::Silence { .. } => format!("{host} is silent: its agent was not heard of for too long"),
     }
+}
+
+fn unjudged_line(unjudged: &Unjudged) -> String {
+    let Unjudged { path, process, reason, denied, .. } = unjudged;
+    let user = process.uid.map_or_else(|| "an unknown user".into(), |uid| format!("uid {uid}"));
+    let outcome = if *denied { "denied" } else { "not prevented" };
+    format!("{path} by pid {} of {user} ({}, {outcome})", process.pid, escaped(reason))
 }
 
 fn executed(kind: Kind, execution: &Execution, host: &str) -> String {

@@ -10,10 +10,11 @@ use uuid::Uuid;
 
 use super::extract::{Body, Path, Query, page};
 use super::limit::{TOKEN_LIFE_S, TOKEN_USES_MAX};
-use super::peer::By;
+use super::peer::{Actor, By};
 use super::{Api, Problem};
 use crate::enrollment::mint_token;
-use crate::store::{NewToken, Page, TokenView};
+use crate::signals::Effect;
+use crate::store::{NewToken, Page, Store, TokenView};
 
 /// A token that was just made.
 #[derive(Debug, Serialize)]
@@ -72,13 +73,15 @@ async fn create(State(api): State<Api>, by: By, Body(wish): Body<Wish>) -> Resul
     let (minted, now) = (mint_token(api.ca_key_hash), api.now());
     let life = i64::try_from(wish.expires_in_s).expect("a token's life is bounded") * 1_000_000;
     let new = NewToken { secret_hash: minted.secret_hash, profile: profile.id, uses: wish.uses, expires_at: now + life };
-    let view = api.store().create_token(&new, by.name(), now).await?;
+    let create = |store: Store, by: Actor, now| async move { Ok((store.create_token(&new, by.name(), now).await?, Effect::default())) };
+    let view = api.change(&by, create).await?;
     let minted = MintedView { view, token: minted.token.to_string(), ca_key_hash: HEXLOWER.encode(&api.ca_key_hash) };
     Ok((StatusCode::CREATED, Json(minted)))
 }
 
 async fn revoke(State(api): State<Api>, by: By, Path(id): Path<Uuid>) -> Result<StatusCode, Problem> {
-    match api.store().revoke_token(id, by.name(), api.now()).await? {
+    let revoke = |store: Store, by: Actor, now| async move { Ok((store.revoke_token(id, by.name(), now).await?, Effect::default())) };
+    match api.change(&by, revoke).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::not_found(format!("there is no token {id}; `doorward-cms token list` names them"))),
     }

@@ -22,6 +22,7 @@ struct Checked {
 
 pub(super) fn run(source: &Source, output: &mut Output<'_>) -> Result<(), Failure> {
     let settings = Settings::load(source).map_err(|error| Failure::config(&error))?;
+    settings.check_server().map_err(|error| Failure::config(&error))?;
     let provider = settings.intel.provider(Clock::system()).map_err(|error| Failure::config(&error))?;
     let checked = json!({
         "ok": true,
@@ -37,10 +38,6 @@ pub(super) fn run(source: &Source, output: &mut Output<'_>) -> Result<(), Failur
 }
 
 fn text(checked: &Checked) -> String {
-    let names = match checked.names.as_slice() {
-        [] => "none: hosts cannot check whom they talk to; set [uplink] names".into(),
-        names => names.join(", "),
-    };
     let provider = match checked.provider.as_str() {
         "none" => "none: every file nobody vouches for stays unverified; set [intel] provider".into(),
         provider => provider.to_owned(),
@@ -52,7 +49,7 @@ fn text(checked: &Checked) -> String {
             .add("state", format!("{}{state}", checked.state_dir))
             .add("socket", checked.socket.clone())
             .add("listens", checked.listen.clone())
-            .add("names", names)
+            .add("names", checked.names.join(", "))
             .add("asks", provider)
             .text()
 }

@@ -50,6 +50,7 @@ struct Host {
     profile: String,
     mode: String,
     mode_is_own: bool,
+    mode_in_force: Option<String>,
     connected: bool,
     agent_version: String,
     enrolled_at: i64,
@@ -112,7 +113,8 @@ impl Command {
                 let answer = session.client.patch(&["hosts", &host], &json!({"mode": mode(&setting)?})).await?;
                 session.output.show(answer, |host: Host| {
                     let whose = if host.mode_is_own { "its own" } else { "its profile's" };
-                    sentence(format!("host {} ({}) is to run in {}, {whose} mode", host.name, host.id, host.mode))
+                    let but = host.shortfall().map(|why| format!("; {why}")).unwrap_or_default();
+                    sentence(format!("host {} ({}) is to run in {}, {whose} mode{but}", host.name, host.id, host.mode))
                 })
             }
             Self::Remove { host } => {
@@ -122,6 +124,19 @@ impl Command {
                 })
             }
         }
+    }
+}
+
+impl Host {
+    /// The mode its agent is in, when that is not the one wanted.
+    fn falls_short(&self) -> Option<&str> {
+        // Without a hello it is not known what the agent can do; a wish it has not heard of yet is no shortfall.
+        self.mode_in_force.as_deref().filter(|able| *able != self.mode)
+    }
+
+    fn shortfall(&self) -> Option<String> {
+        let (wanted, able) = (&self.mode, self.falls_short()?);
+        Some(format!("{wanted} wanted, {able} in force: the agent cannot {wanted}"))
     }
 }
 
@@ -139,7 +154,10 @@ fn list(hosts: &[Host], now: i64) -> String {
     let mut table = Table::new(["NAME", "STATE", "MODE", "PROFILE", "LAST SEEN", ">POLICY", "AGENT", "ID"]);
     for host in hosts {
         let state = if host.connected { "connected" } else { "away" };
-        let mode = if host.mode_is_own { format!("{} (own)", host.mode) } else { host.mode.clone() };
+        let mut mode = if host.mode_is_own { format!("{} (own)", host.mode) } else { host.mode.clone() };
+        if let Some(able) = host.falls_short() {
+            mode = format!("{able}, not {mode}");
+        }
         table.row([
             host.name.clone(),
             state.into(),
@@ -169,6 +187,7 @@ fn show(host: &Host, now: i64) -> String {
         .add("state", state)
         .add("last seen", host.last_seen_at.map_or_else(|| "never".into(), |at| both(at, now)))
         .add("mode", format!("{} ({mode})", host.mode))
+        .maybe("IN FORCE", host.shortfall())
         .add("settings", settings)
         .maybe("refused", host.settings_in_force.refused.clone())
         .add("policy", format!("revision {} in force", host.policy_in_force.revision))

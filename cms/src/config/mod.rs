@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use doorward_proto::certificate::CertificateError;
 use doorward_service::config::{self, ConfigError};
 use doorward_service::log;
 use serde::Deserialize;
@@ -109,6 +110,9 @@ pub enum SettingsError {
         /// What stands there.
         path: PathBuf,
     },
+    /// A server's certificate would name nobody.
+    #[error("[uplink] names: {0}")]
+    Names(#[from] CertificateError),
     /// The kernel would cut the path.
     #[error("runtime_dir is too long: {path} has more than {SOCKET_PATH_BYTES_MAX} bytes, the most a socket's path can have", path = path.display())]
     SocketPath {
@@ -136,6 +140,14 @@ impl Settings {
         };
         settings.check()?;
         Ok(settings)
+    }
+
+    /// Checks what only a server needs; `init` and the commands that ask a server do without.
+    ///
+    /// # Errors
+    /// [`SettingsError::Names`].
+    pub fn check_server(&self) -> Result<(), SettingsError> {
+        Ok(self.uplink.check()?)
     }
 
     fn check(&self) -> Result<(), SettingsError> {

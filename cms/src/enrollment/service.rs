@@ -18,7 +18,7 @@ use super::Keys;
 use super::certify::{Certified, certify};
 use super::throttle::Throttle;
 use super::token::secret_hash;
-use crate::store::{NewHost, SpentToken, Store, StoreError, mint};
+use crate::store::{Applicant, SpentToken, Store, StoreError, mint};
 use crate::uplink::Peer;
 
 /// Largest message of a first contact, in bytes: a request of 8 KiB and some facts.
@@ -69,13 +69,11 @@ impl Service {
         // Signed before the token is spent, so that a malformed request costs no use of it.
         let Certified { chain, certificate } = certify(self.keys.authority(), &request.certificate_request, &id, now)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let Some(SpentToken { id: token, profile, profile_name }) =
-            self.store.spend_token(&secret_hash(&request.token_secret), now).await.map_err(|error| unavailable(&error))?
-        else {
+        let applicant = Applicant { secret_hash: secret_hash(&request.token_secret), id, facts: request.facts, certificate };
+        let admitted = self.store.admit(applicant, now).await.map_err(|error| unavailable(&error))?;
+        let Some(SpentToken { profile, profile_name, .. }) = admitted else {
             return Err(Status::permission_denied("the token is unknown, spent, expired or revoked; ask for a new one"));
         };
-        let host = NewHost { id, profile, facts: request.facts, certificate, token };
-        self.store.enroll_host(&host, now).await.map_err(|error| unavailable(&error))?;
         tracing::info!(host = %id, profile = %profile_name.escape_debug(), "a host was enrolled");
         Ok(EnrollResponse {
             host_id: id,

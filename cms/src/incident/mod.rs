@@ -2,7 +2,7 @@
 //! transaction, and kept by the store; one stays open per kind, file and host, and counts.
 
 use doorward_policy::{FileKind, HostId, PathBytes, Sha256, StatusReason};
-use doorward_proto::report::{Process, Uncovered};
+use doorward_proto::report::{Process, Uncovered, Unjudged};
 use serde::{Deserialize, Serialize};
 
 /// Hosts an incident names at most; the rest are counted.
@@ -16,6 +16,9 @@ pub const PROCESSES_NAMED_MAX: usize = 16;
 
 /// Filesystems an incident about coverage names.
 pub const FILESYSTEMS_NAMED_MAX: usize = 64;
+
+/// Executions an incident about unidentified files names.
+pub const UNJUDGED_NAMED_MAX: usize = 32;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,6 +40,10 @@ pub enum Kind {
     AgentSilent,
     /// Two copies of one machine speak with the same certificate.
     HostCloned,
+    /// A file that a host could not identify was executed, so that nothing judged it.
+    ExecutionUnjudged,
+    /// A host has a newer policy than the server: the database was restored from an older copy, or the host says what is not so.
+    PolicyAhead,
 }
 
 /// What an incident tells, by kind.
@@ -57,10 +64,28 @@ pub enum Detail {
         /// Network address the other copy speaks from.
         address: String,
     },
+    /// Of [`Kind::ExecutionUnjudged`].
+    Unjudged {
+        /// What the host told since the incident was opened, by path, reason and user; at most [`UNJUDGED_NAMED_MAX`].
+        unjudged: Vec<Unjudged>,
+    },
     /// Of [`Kind::ClosureChanged`].
     Closure {
         /// Where the file is.
         path: PathBytes,
+    },
+    /// Of [`Kind::PolicyAhead`].
+    Ahead {
+        /// What the host has, by its own word.
+        has_epoch: u64,
+        /// What the host has, by its own word.
+        has_revision: u64,
+        /// What the server had.
+        epoch: u64,
+        /// What the server had.
+        revision: u64,
+        /// A new epoch was begun above it, so that the profile's hosts follow the server again.
+        begun: bool,
     },
     /// Of [`Kind::AgentSilent`].
     // Last: all its members are optional, so it would take the others' forms too.

@@ -73,12 +73,21 @@ impl Pace {
         self.state = State::Probing;
     }
 
-    /// An answer came. True when the provider was down before it.
+    /// An answer came. True when the way is open because of it. While a wait runs it says nothing: its question left before the failure
+    /// that made everybody wait, and only a probe that left after the wait ends it.
     pub const fn succeeded(&mut self) -> bool {
-        let was_down = !matches!(self.state, State::Open);
-        self.failures = 0;
-        self.state = State::Open;
-        was_down
+        let was_probing = matches!(self.state, State::Probing);
+        if !matches!(self.state, State::Waiting { .. }) {
+            self.failures = 0;
+            self.state = State::Open;
+        }
+        was_probing
+    }
+
+    /// Whether nothing stands in the way.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
     }
 
     /// A question failed at `now`; returns when to try again. Questions that were under way together count as one failure.
@@ -113,13 +122,14 @@ impl Pace {
         if failure.needs_a_person() {
             return STOPPED;
         }
-        let floor = match failure {
-            Failure::RateLimited { retry_after: Some(wait), .. } => return *wait,
-            Failure::RateLimited { retry_after: None, .. } => RATE_LIMIT_MIN,
-            _ => BACKOFF_MIN,
+        // What the provider asks for is the least: a header that says "at once", or a time that has passed, must not make a hot loop.
+        let (floor, asked_for) = match failure {
+            Failure::RateLimited { retry_after: Some(wait), .. } => (BACKOFF_MIN, *wait),
+            Failure::RateLimited { retry_after: None, .. } => (RATE_LIMIT_MIN, Duration::ZERO),
+            _ => (BACKOFF_MIN, Duration::ZERO),
         };
         let doubled = floor.saturating_mul(1 << self.failures.saturating_sub(1).min(16)).min(BACKOFF_MAX);
-        doubled.mul_f64(0.5 + 0.5 * chance.clamp(0.0, 1.0))
+        doubled.mul_f64(0.5 + 0.5 * chance.clamp(0.0, 1.0)).max(asked_for)
     }
 }
 
@@ -148,6 +158,7 @@ mod tests {
             now = until;
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        pace.probe();
         assert!(pace.succeeded(), "it was down");
         assert_eq!(pace.leave(now), Leave::Ask);
         assert!(!pace.succeeded());
@@ -176,6 +187,34 @@ mod tests {
         let mut pace = Pace::default();
         pace.failed(&limited(Some(Duration::from_secs(77))), 0, 1.0);
         assert_eq!(pace.failed(&down(), 0, 1.0), 77 * S, "a shorter wait of a question under way does not cut it");
+    }
+
+    #[test]
+    fn no_retry_after_makes_a_hot_loop() {
+        let mut pace = Pace::default();
+        let mut waits = Vec::new();
+        let mut now = 0;
+        for _ in 0..10 {
+            let limited = Failure::RateLimited { host: "ti.example".into(), retry_after: Some(Duration::ZERO) };
+            let until = pace.failed(&limited, now, 1.0);
+            waits.push((until - now) / S);
+            pace.probe();
+            now = until;
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]);
+    }
+
+    #[test]
+    fn an_answer_to_an_older_question_ends_no_wait() {
+        let unauthorized = Failure::Unauthorized { host: "ti.example".into() };
+        let limited = Failure::RateLimited { host: "ti.example".into(), retry_after: Some(Duration::from_secs(77)) };
+        for failure in [unauthorized, limited, down()] {
+            let mut pace = Pace::default();
+            let until = pace.failed(&failure, 0, 1.0);
+            assert!(!pace.succeeded() && !pace.is_open());
+            assert_eq!(pace.leave(until - 1), Leave::Wait { until, after: failure.kind() });
+            assert_eq!(pace.leave(until), Leave::Probe, "{failure:?}");
+        }
     }
 
     #[test]

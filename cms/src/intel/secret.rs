@@ -3,12 +3,16 @@
 
 use std::fmt;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
 /// Longest secret taken from a file, in bytes; what is longer is some other file.
 const SECRET_BYTES_MAX: u64 = 4096;
+
+/// Permission bits of everybody. Others of the file's group may be meant to read it; everybody never is.
+const EVERYBODY: u32 = 0o007;
 
 /// Why a file does not hold a secret.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +24,12 @@ pub enum SecretError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The operator's doing: whoever has an account on the machine may know it by now.
+    #[error("the secret in {path} can be read or written by everybody; run `chmod o= {path}` and ask yourself who did", path = path.display())]
+    OpenToEverybody {
+        /// The file that was asked for.
+        path: PathBuf,
     },
     /// The operator's doing: an empty, binary or huge file.
     #[error("{path} holds no secret: expected one line of text of at most {SECRET_BYTES_MAX} bytes", path = path.display())]
@@ -43,10 +53,15 @@ impl Secret {
     /// Reads one line; the line end is not part of the secret.
     ///
     /// # Errors
-    /// When the file cannot be read or holds anything but one line of text.
+    /// When the file cannot be read, can be read by everybody, or holds anything but one line of text.
     pub fn from_file(path: &Path) -> Result<Self, SecretError> {
         let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
         let file = std::fs::File::open(path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        // A pipe has the mode of whoever made it and is gone once read.
+        if metadata.is_file() && metadata.permissions().mode() & EVERYBODY != 0 {
+            return Err(SecretError::OpenToEverybody { path: path.to_owned() });
+        }
         let mut text = String::new();
         match file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text) {
             Ok(_) => {}
@@ -116,6 +131,17 @@ mod tests {
             assert!(!error.to_string().contains("lines") && !error.to_string().contains("\x1b"));
         }
         assert!(matches!(Secret::from_file(Path::new("/nonexistent/secret")), Err(SecretError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_file_everybody_can_read_is_refused_and_one_of_a_group_is_not() {
+        let file = file_with(b"s3cret");
+        for (mode, taken) in [(0o600, true), (0o400, true), (0o640, true), (0o644, false), (0o604, false), (0o602, false)] {
+            std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            let read = Secret::from_file(file.path());
+            assert_eq!(read.is_ok(), taken, "{mode:o}: {read:?}");
+            assert!(taken || matches!(read, Err(SecretError::OpenToEverybody { .. })));
+        }
     }
 
     #[test]

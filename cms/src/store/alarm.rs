@@ -1,19 +1,21 @@
-//! What in a host's reports a person should see: executions that nothing allows, and coverage that went. Decides by `policy`'s judge.
+//! What in a host's reports a person should see: executions that nothing allows or nobody could judge, and coverage that went. Decides by `policy`'s judge.
 
 use std::collections::BTreeMap;
 
-use doorward_policy::{AutoAllowSettings, Evidence, HostId, ProfileId, Scope, Sha256, Subject, TrustRules, Verdict, judge};
-use doorward_proto::report::Coverage;
+use doorward_policy::{
+    AutoAllowSettings, Evidence, HostId, ProfileId, Scope, Sha256, StatusReason, Subject, TrustRules, Verdict, judge, status, threat_score,
+};
+use doorward_proto::report::{Coverage, Unjudged};
 
 use super::column::Columns;
 use super::execution::Executed;
-use super::incident::{NewIncident, raise};
+use super::incident::{NewIncident, open_detail, raise};
 use super::mark::{Marked, MarkedFile};
 use super::observation::{self, PathKey, path_key};
 use super::source::Listings;
 use super::{Connection, Result, profile};
 use crate::allowlist::{FileInProfile, Sighting, Sources, facts};
-use crate::incident::{Detail, Execution, FILESYSTEMS_NAMED_MAX, Kind};
+use crate::incident::{Detail, Execution, FILESYSTEMS_NAMED_MAX, Kind, UNJUDGED_NAMED_MAX};
 
 /// What the paths that were executed held before, where that was something else.
 pub(super) type Previous = BTreeMap<(Sha256, PathKey), Sha256>;
@@ -56,7 +58,8 @@ pub(super) async fn executions(
             Verdict::Undecided if before.is_some() || subject.facts.is_modified() => Kind::ProcessModified,
             Verdict::Undecided => Kind::NewProcess,
         };
-        let detail = Detail::Execution(Box::new(execution(executed, in_profile, before)));
+        let reason = status(&rules, &subject.facts).reason;
+        let detail = Detail::Execution(Box::new(execution(executed, in_profile, reason, before)));
         raise(work, &NewIncident { kind, file: Some(file), host: Some(host), detail }, now).await?;
     }
     Ok(())
@@ -88,12 +91,13 @@ async fn subject(work: &mut Connection, host: HostId, rules: &TrustRules, marked
     Ok(Subject { facts: facts(&in_profile, &sighting), allowed_by_person: marked.people.allowed, allowed_by_rule: in_force.max(own) })
 }
 
-fn execution(executed: &Executed<'_>, marked: &MarkedFile, previous: Option<Sha256>) -> Execution {
+/// `reason` is the host's own: what others proved is not to be read into what this one did.
+fn execution(executed: &Executed<'_>, marked: &MarkedFile, reason: StatusReason, previous: Option<Sha256>) -> Execution {
     Execution {
         path: executed.observation.path.clone(),
         kind: executed.observation.file.kind,
-        reason: marked.mark.standing.reason,
-        threat_score: marked.mark.threat_score,
+        reason,
+        threat_score: threat_score(&marked.answer),
         threat_name: marked.answer.reputation().filter(|reputation| reputation.is_threat()).and_then(|it| it.threat_name.clone()),
         process: executed.observation.process.clone(),
         denied: executed.denied,
@@ -116,4 +120,28 @@ pub(super) async fn coverage(work: &mut Connection, host: HostId, now_covered: &
         raise(work, &incident, now).await?;
     }
     Ok(())
+}
+
+/// Raises an incident about executions whose files a host could not identify, those told while it was open among them.
+pub(super) async fn unjudged(work: &mut Connection, host: HostId, told: &[&Unjudged], now: i64) -> Result<()> {
+    if told.is_empty() {
+        return Ok(());
+    }
+    let kind = Kind::ExecutionUnjudged;
+    let mut unjudged = match open_detail(work, kind, None, Some(host)).await? {
+        Some(Detail::Unjudged { unjudged }) => unjudged,
+        _ => Vec::new(),
+    };
+    for new in told {
+        let is_same =
+            |it: &&mut Unjudged| (&it.path, &it.reason, it.denied, it.process.uid) == (&new.path, &new.reason, new.denied, new.process.uid);
+        if let Some(known) = unjudged.iter_mut().find(is_same) {
+            known.count = known.count.saturating_add(new.count);
+            known.last_observed_at = known.last_observed_at.max(new.last_observed_at);
+        } else if unjudged.len() < UNJUDGED_NAMED_MAX {
+            // The first ones stay: what comes later cannot push out what gave the alarm.
+            unjudged.push((*new).clone());
+        }
+    }
+    raise(work, &NewIncident { kind, file: None, host: Some(host), detail: Detail::Unjudged { unjudged } }, now).await
 }

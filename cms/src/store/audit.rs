@@ -26,6 +26,8 @@ pub struct AuditRow {
     pub before: Option<String>,
     /// What it is now.
     pub after: Option<String>,
+    /// Why, as the person put it.
+    pub comment: Option<String>,
     /// BLAKE3 over the hash before it and this row.
     pub hash: String,
 }
@@ -39,18 +41,20 @@ pub(super) struct Act<'a> {
     pub(super) target: &'a str,
     pub(super) before: Option<&'a str>,
     pub(super) after: Option<&'a str>,
+    pub(super) comment: Option<&'a str>,
 }
 
 /// Writes an act down, in the caller's transaction.
 pub(super) async fn append(work: &mut Connection, act: Act<'_>) -> Result<()> {
     const LAST: &str = "SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1";
-    const INSERT: &str = "INSERT INTO audit (id, at, actor, action, target, before, after, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    const INSERT: &str = "INSERT INTO audit (id, at, actor, action, target, before, after, comment, hash) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     let (last, hash) = match sqlx::query(LAST).fetch_optional(&mut *work).await? {
         Some(row) => (Columns(&row).integer("id")?, Columns(&row).bytes("hash")?),
         None => (0, Vec::new()),
     };
-    let (before, after) = (act.before.map(cut), act.after.map(cut));
-    let hash = chained(&hash, last + 1, &Act { before, after, ..act });
+    let (before, after, comment) = (act.before.map(cut), act.after.map(cut), act.comment.map(cut));
+    let hash = chained(&hash, last + 1, &Act { before, after, comment, ..act });
     sqlx::query(INSERT)
         .bind(last + 1)
         .bind(act.at)
@@ -59,6 +63,7 @@ pub(super) async fn append(work: &mut Connection, act: Act<'_>) -> Result<()> {
         .bind(act.target)
         .bind(before)
         .bind(after)
+        .bind(comment)
         .bind(hash.as_bytes().as_slice())
         .execute(work)
         .await?;
@@ -73,7 +78,7 @@ fn cut(text: &str) -> &str {
 fn chained(previous: &[u8], id: i64, act: &Act<'_>) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"doorward/audit/v1");
-    let texts = [Some(act.actor), Some(act.action), Some(act.target), act.before, act.after];
+    let texts = [Some(act.actor), Some(act.action), Some(act.target), act.before, act.after, act.comment];
     let (id, at) = (id.to_be_bytes(), act.at.to_be_bytes());
     let fields = [Some(previous), Some(id.as_slice()), Some(at.as_slice())].into_iter();
     for field in fields.chain(texts.into_iter().map(|text| text.map(str::as_bytes))) {
@@ -90,7 +95,8 @@ impl Store {
     /// # Errors
     /// [`super::StoreError`].
     pub async fn audit(&self, page: &PageRequest) -> Result<Page<AuditRow>> {
-        const SELECT: &str = "SELECT id, at, actor, action, target, before, after, hash FROM audit WHERE id < $1 ORDER BY id DESC LIMIT $2";
+        const SELECT: &str =
+            "SELECT id, at, actor, action, target, before, after, comment, hash FROM audit WHERE id < $1 ORDER BY id DESC LIMIT $2";
         let before = page.after.as_ref().map_or(Ok(i64::MAX), Cursor::number)?;
         let rows = sqlx::query(SELECT).bind(before).bind(i64::from(page.limit) + 1).fetch_all(&self.reader).await?;
         let rows = rows.iter().map(|row| audit_row(&Columns(row))).collect::<Result<Vec<_>>>()?;
@@ -102,7 +108,8 @@ impl Store {
     /// # Errors
     /// [`super::StoreError`].
     pub async fn broken_audit_row(&self) -> Result<Option<i64>> {
-        const SELECT: &str = "SELECT id, at, actor, action, target, before, after, hash FROM audit WHERE id > $1 ORDER BY id LIMIT 1000";
+        const SELECT: &str =
+            "SELECT id, at, actor, action, target, before, after, comment, hash FROM audit WHERE id > $1 ORDER BY id LIMIT 1000";
         let (mut last, mut previous) = (0, Vec::new());
         loop {
             let rows = sqlx::query(SELECT).bind(last).fetch_all(&self.reader).await?;
@@ -130,6 +137,7 @@ impl AuditRow {
             target: &self.target,
             before: self.before.as_deref(),
             after: self.after.as_deref(),
+            comment: self.comment.as_deref(),
         }
     }
 }
@@ -143,6 +151,7 @@ fn audit_row(row: &Columns<'_>) -> Result<AuditRow> {
         target: row.text("target")?,
         before: row.maybe_text("before")?,
         after: row.maybe_text("after")?,
+        comment: row.maybe_text("comment")?,
         hash: data_encoding::HEXLOWER.encode(&row.bytes("hash")?),
     })
 }

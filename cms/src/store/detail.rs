@@ -9,6 +9,7 @@ use super::lookup::{self, Priority};
 use super::reputation::ReputationView;
 use super::{Connection, DecisionView, ExecutionView, ListingRow, Result, Store, entry, execution, listing, mark, reputation};
 use crate::allowlist::{Sources, rank};
+use crate::incident::HOSTS_NAMED_MAX;
 
 /// Observations shown, the newest.
 const OBSERVATIONS_SHOWN_MAX: u32 = 200;
@@ -27,6 +28,9 @@ pub struct FileDetail {
     /// As in that profile's allowlist.
     #[serde(flatten)]
     pub row: ListingRow,
+    /// Hosts of that profile that met it with a package or publisher that is not allowed, at most [`HOSTS_NAMED_MAX`]. On them alone it is
+    /// a threat for that.
+    pub denied_on: Vec<String>,
     /// All digests anybody told.
     pub digests: Digests,
     /// What TI says and said.
@@ -171,6 +175,7 @@ impl Store {
         let row = listing::row(&mut view, chosen.owner, chosen).await?;
         Ok(Some(FileDetail {
             profile: name_of(&mut view, chosen.owner).await?,
+            denied_on: mark::denied_on(&mut view, file, chosen.owner, HOSTS_NAMED_MAX).await?,
             row,
             digests: digests(&mut view, file).await?,
             reputation: reputations(&mut view, file, now).await?,

@@ -65,6 +65,7 @@ pub(super) struct EntryRow {
     pub(super) decided_at: Option<i64>,
     pub(super) reason: StatusReason,
     pub(super) threat_score: Option<u8>,
+    pub(super) told: String,
     pub(super) sources: Sources,
     pub(super) first_at: i64,
     pub(super) last_at: i64,
@@ -136,7 +137,8 @@ impl Store {
         let target = format!("{} in {}", decision.file, decision.owner);
         let before = before.map(|entry| word(&entry.decision));
         let after = word(&decision.decision);
-        let act = Act { at: now, actor, action: "file.decide", target: &target, before: before.as_deref(), after: Some(&after) };
+        let (before, comment) = (before.as_deref(), decision.comment.as_deref());
+        let act = Act { at: now, actor, action: "file.decide", target: &target, before, after: Some(&after), comment };
         audit::append(&mut work, act).await?;
         work.commit().await?;
         Ok(effect)
@@ -155,7 +157,7 @@ impl Store {
 async fn write_decision(work: &mut Connection, decision: &FileDecision, actor: &str, now: i64) -> Result<()> {
     // What the row says of the file's standing is for marking to fill in, a moment later in the same transaction.
     const UPSERT: &str = "INSERT INTO entry (owner, sha256, scope, decision, author, draft, actor, comment, decided_at, standing, reason, \
-         sources, first_observed_at, last_observed_at) VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, 1, 'not_asked', 0, $8, $8) \
+         told, sources, first_observed_at, last_observed_at) VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, 1, 'not_asked', '', 0, $8, $8) \
          ON CONFLICT (owner, sha256) DO UPDATE SET decision = excluded.decision, author = excluded.author, rule = NULL, draft = 0, \
          actor = excluded.actor, comment = excluded.comment, decided_at = excluded.decided_at";
     let decided = decision.decision != Decision::Undecided;
@@ -192,19 +194,19 @@ pub(super) async fn write(work: &mut Connection, entries: &[EntryRow]) -> Result
     const MERGE: &str = " ON CONFLICT (owner, sha256) DO UPDATE SET decision = excluded.decision, author = excluded.author, \
          rule = excluded.rule, draft = excluded.draft, actor = excluded.actor, comment = excluded.comment, \
          decided_at = excluded.decided_at, standing = excluded.standing, reason = excluded.reason, threat_score = excluded.threat_score, \
-         sources = excluded.sources, first_observed_at = excluded.first_observed_at, last_observed_at = excluded.last_observed_at, \
+         told = excluded.told, sources = excluded.sources, first_observed_at = excluded.first_observed_at, last_observed_at = excluded.last_observed_at, \
          last_executed_at = excluded.last_executed_at";
     for chunk in entries.chunks(ROWS_MAX) {
         let mut insert = QueryBuilder::new(
             "INSERT INTO entry (owner, sha256, scope, decision, author, rule, draft, actor, comment, decided_at, standing, reason, \
-             threat_score, sources, first_observed_at, last_observed_at, last_executed_at) ",
+             threat_score, told, sources, first_observed_at, last_observed_at, last_executed_at) ",
         );
         insert.push_values(chunk, |mut row, entry| {
             row.push_bind(entry.owner.as_bytes().to_vec()).push_bind(entry.file.as_bytes().to_vec()).push_bind(word(&entry.scope));
             row.push_bind(word(&entry.decision)).push_bind(entry.author.as_ref().map(word)).push_bind(entry.rule.as_ref().map(word));
             row.push_bind(entry.draft).push_bind(entry.actor.clone()).push_bind(entry.comment.clone()).push_bind(entry.decided_at);
             row.push_bind(i64::from(crate::allowlist::rank(entry.reason.status()))).push_bind(word(&entry.reason));
-            row.push_bind(entry.threat_score.map(i64::from)).push_bind(i64::from(entry.sources.bits()));
+            row.push_bind(entry.threat_score.map(i64::from)).push_bind(entry.told.clone()).push_bind(i64::from(entry.sources.bits()));
             row.push_bind(entry.first_at).push_bind(entry.last_at).push_bind(entry.executed_at);
         });
         insert.push(MERGE).build().execute(&mut *work).await?;
@@ -214,8 +216,8 @@ pub(super) async fn write(work: &mut Connection, entries: &[EntryRow]) -> Result
 
 /// Gives hosts of their own an automatic allow of a file; says which did not have it.
 pub(super) async fn grant_hosts(work: &mut Connection, file: &Sha256, hosts: &BTreeSet<HostId>, now: i64) -> Result<Vec<HostId>> {
-    const INSERT: &str = "INSERT INTO entry (owner, sha256, scope, decision, author, rule, draft, decided_at, standing, reason, sources, \
-         first_observed_at, last_observed_at) VALUES ($1, $2, 'host', 'allowed', 'rule', $3, 0, $4, 1, 'unknown', 4, $4, $4) \
+    const INSERT: &str = "INSERT INTO entry (owner, sha256, scope, decision, author, rule, draft, decided_at, standing, reason, told, \
+         sources, first_observed_at, last_observed_at) VALUES ($1, $2, 'host', 'allowed', 'rule', $3, 0, $4, 1, 'unknown', '', 4, $4, $4) \
          ON CONFLICT (owner, sha256) DO NOTHING";
     let mut granted = Vec::new();
     for host in hosts {
@@ -249,6 +251,7 @@ pub(super) fn entry(row: &Columns<'_>) -> Result<EntryRow> {
         decided_at: row.maybe_time("decided_at")?,
         reason: row.word("reason")?,
         threat_score: row.maybe_number("threat_score")?,
+        told: row.text("told")?,
         sources: Sources::from_bits(row.number("sources")?),
         first_at: row.time("first_observed_at")?,
         last_at: row.time("last_observed_at")?,

@@ -3,13 +3,13 @@
 use doorward_policy::{HostId, Mode, ProfileId};
 use doorward_proto::enrollment::HostFacts;
 use doorward_proto::report::{Coverage, Health};
-use doorward_proto::uplink::HostSettings;
+use doorward_proto::uplink::{CAPABILITY_PROTECT, HostSettings};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::audit::{self, Act};
 use super::column::{Columns, json, signed, word};
-use super::{Cursor, Page, PageRequest, Result, Store};
+use super::{Connection, Cursor, Page, PageRequest, Result, Store, remark};
 use crate::profile::Settings;
 use crate::signals::Effect;
 
@@ -52,6 +52,8 @@ pub struct Host {
     pub facts: HostFacts,
     /// As of its last hello; empty before the first.
     pub agent_version: String,
+    /// What its agent can do, as of its last hello; words this program does not know among them.
+    pub capabilities: Vec<String>,
     /// Microseconds since 1970, UTC.
     pub enrolled_at: i64,
     /// When its certificate ends, microseconds since 1970, UTC.
@@ -66,6 +68,9 @@ pub struct Host {
     pub mode: Mode,
     /// The mode is its own and not its profile's.
     pub mode_is_own: bool,
+    /// How far its agent acts: less than wanted when it cannot do more. `None` while that is not known: before its first hello, and
+    /// until it has taken its newest settings.
+    pub mode_in_force: Option<Mode>,
     /// Settings it is to run by.
     pub settings_revision: u64,
     /// Settings it runs by.
@@ -97,24 +102,8 @@ impl Store {
     /// # Errors
     /// [`super::StoreError`].
     pub async fn enroll_host(&self, new: &NewHost, now: i64) -> Result<()> {
-        const INSERT: &str = "INSERT INTO host (id, profile_id, name, facts, agent_version, token_id, certificate_serial, \
-             certificate_not_after, enrolled_at, connected, settings_revision, settings_in_force, policy_epoch, policy_revision) \
-             VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8, 0, 1, 0, 0, 0)";
         let mut work = self.begin().await?;
-        sqlx::query(INSERT)
-            .bind(new.id.as_bytes().as_slice())
-            .bind(new.profile.as_bytes().as_slice())
-            .bind(&new.facts.host_name)
-            .bind(json(&new.facts))
-            .bind(new.token.as_bytes().as_slice())
-            .bind(&new.certificate.serial)
-            .bind(new.certificate.not_after)
-            .bind(now)
-            .execute(&mut *work)
-            .await?;
-        let (id, name) = (new.id.to_string(), json(&new.facts.host_name));
-        let act = Act { at: now, actor: "cms", action: "host.enroll", target: &id, after: Some(&name), ..Act::default() };
-        audit::append(&mut work, act).await?;
+        insert(&mut work, new, now).await?;
         work.commit().await?;
         Ok(())
     }
@@ -166,6 +155,16 @@ impl Store {
             .bind(now)
             .execute(&self.writer)
             .await?;
+        Ok(())
+    }
+
+    /// Takes what a host's agent can do, as its hello says.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn host_capabilities(&self, id: HostId, words: &[String]) -> Result<()> {
+        const UPDATE: &str = "UPDATE host SET capabilities = $2 WHERE id = $1";
+        sqlx::query(UPDATE).bind(id.as_bytes().as_slice()).bind(json(&words)).execute(&self.writer).await?;
         Ok(())
     }
 
@@ -299,7 +298,7 @@ impl Store {
         Ok(Effect { host_settings: [id].into(), ..Effect::default() })
     }
 
-    /// Takes a host's right to connect. What it reported stays.
+    /// Takes a host's right to connect. What it reported stays to be read; what it proved counts no more.
     ///
     /// # Errors
     /// [`super::StoreError`].
@@ -309,8 +308,11 @@ impl Store {
         sqlx::query(UPDATE).bind(id.as_bytes().as_slice()).bind(now).execute(&mut *work).await?;
         let target = id.to_string();
         audit::append(&mut work, Act { at: now, actor, action: "host.remove", target: &target, ..Act::default() }).await?;
+        remark::files_of_host(&mut work, id).await?;
         work.commit().await?;
-        Ok(Effect { removed: [id].into(), ..Effect::default() })
+        let mut effect = Effect { removed: [id].into(), ..Effect::default() };
+        self.forget_proofs(id, now, &mut effect).await?;
+        Ok(effect)
     }
 
     /// Hosts that should be there and were last heard of before `seen_before`.
@@ -327,20 +329,27 @@ impl Store {
 fn host(row: &Columns<'_>) -> Result<Host> {
     let own: Option<Mode> = row.maybe_word("mode")?;
     let settings: Settings = row.json("published")?;
+    let (mode, agent_version) = (own.unwrap_or(settings.mode), row.text("agent_version")?);
+    let capabilities: Vec<String> = row.json("capabilities")?;
+    let is_current = row.integer("settings_in_force")? == row.integer("settings_revision")? && !agent_version.is_empty();
+    let can_protect = capabilities.iter().any(|word| word == CAPABILITY_PROTECT);
+    let able = if mode == Mode::Protect && !can_protect { Mode::Detect } else { mode };
     Ok(Host {
         id: row.host("id")?,
         name: row.text("name")?,
         profile_id: row.profile("profile_id")?,
         profile: row.text("profile")?,
         facts: row.json("facts")?,
-        agent_version: row.text("agent_version")?,
+        agent_version,
+        capabilities,
         enrolled_at: row.time("enrolled_at")?,
         certificate_not_after: row.time("certificate_not_after")?,
         last_seen_at: row.maybe_time("last_seen_at")?,
         connected: row.flag("connected")?,
         removed_at: row.maybe_time("removed_at")?,
-        mode: own.unwrap_or(settings.mode),
+        mode,
         mode_is_own: own.is_some(),
+        mode_in_force: is_current.then_some(able),
         settings_revision: row.number("settings_revision")?,
         settings_in_force: InForce { epoch: 0, revision: row.number("settings_in_force")?, refused: row.maybe_text("settings_refused")? },
         policy_in_force: InForce {
@@ -351,4 +360,25 @@ fn host(row: &Columns<'_>) -> Result<Host> {
         coverage: row.maybe_json("coverage")?,
         health: row.maybe_json("health")?,
     })
+}
+
+/// Keeps a host, in the caller's transaction.
+pub(super) async fn insert(work: &mut Connection, new: &NewHost, now: i64) -> Result<()> {
+    const INSERT: &str = "INSERT INTO host (id, profile_id, name, facts, agent_version, token_id, certificate_serial, \
+         certificate_not_after, enrolled_at, connected, settings_revision, settings_in_force, policy_epoch, policy_revision) \
+         VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8, 0, 1, 0, 0, 0)";
+    sqlx::query(INSERT)
+        .bind(new.id.as_bytes().as_slice())
+        .bind(new.profile.as_bytes().as_slice())
+        .bind(&new.facts.host_name)
+        .bind(json(&new.facts))
+        .bind(new.token.as_bytes().as_slice())
+        .bind(&new.certificate.serial)
+        .bind(new.certificate.not_after)
+        .bind(now)
+        .execute(&mut *work)
+        .await?;
+    let (id, name) = (new.id.to_string(), json(&new.facts.host_name));
+    let act = Act { at: now, actor: "cms", action: "host.enroll", target: &id, after: Some(&name), ..Act::default() };
+    audit::append(work, act).await
 }

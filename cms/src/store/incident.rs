@@ -102,7 +102,7 @@ impl Store {
         let query = sqlx::query(UPDATE).bind(id.as_bytes().as_slice()).bind(now).bind(actor).bind(comment);
         if query.execute(&mut *work).await?.rows_affected() > 0 {
             let target = id.to_string();
-            let act = Act { at: now, actor, action: "incident.acknowledge", target: &target, after: comment, ..Act::default() };
+            let act = Act { at: now, actor, action: "incident.acknowledge", target: &target, comment, ..Act::default() };
             audit::append(&mut work, act).await?;
         }
         let row = sqlx::query(SELECT).bind(id.as_bytes().as_slice()).fetch_optional(&mut *work).await?;

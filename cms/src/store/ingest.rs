@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use doorward_policy::{HostId, ProfileId, ScanId, Sha256, Use};
-use doorward_proto::report::{Coverage, FileFacts, Health, Inventory, Observation, Report, ReportBody, Turned};
+use doorward_proto::report::{Coverage, FileFacts, Health, Inventory, Observation, Report, ReportBody, Turned, Unjudged};
 
 use super::column::{Columns, json, signed};
 use super::evidence::EvidenceBatch;
@@ -12,6 +12,10 @@ use super::execution::{self, Executed};
 use super::observation::{self, Seen, SeenBatch, path_key};
 use super::{Connection, Result, Store, alarm, file, inventory, lookup, mark, record, scan, sighting, turn};
 use crate::signals::Effect;
+
+/// Store epochs of one host that are remembered, the newest. A host has one, and another after each loss of its store; one that makes up
+/// epochs only makes its own old reports look new.
+const EPOCHS_KEPT_MAX: i64 = 8;
 
 /// What became of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,6 +38,7 @@ struct Sorted<'a> {
     turned: Vec<&'a Turned>,
     coverage: Option<&'a Coverage>,
     health: Option<&'a Health>,
+    unjudged: Vec<&'a Unjudged>,
 }
 
 impl<'a> Sorted<'a> {
@@ -49,6 +54,7 @@ impl<'a> Sorted<'a> {
                 ReportBody::Inventory(inventory) => sorted.inventories.push(inventory),
                 ReportBody::Turned(turned) => sorted.turned.push(turned),
                 ReportBody::Health(health) => sorted.health = Some(health),
+                ReportBody::Unjudged(unjudged) => sorted.unjudged.push(unjudged),
             }
         }
         sorted
@@ -77,7 +83,7 @@ impl<'a> Sorted<'a> {
 }
 
 impl Store {
-    /// Takes a batch of a host that was not removed. The sequences rise.
+    /// Takes a batch of a host; of one that was removed nothing is kept and nothing acknowledged. The sequences rise.
     ///
     /// # Errors
     /// [`super::StoreError`]; then nothing of the batch was kept and nothing may be acknowledged.
@@ -86,10 +92,9 @@ impl Store {
         let mut work = self.begin().await?;
         let watermark = watermark(&mut work, host, &epoch).await?;
         let sorted = Sorted::new(reports, watermark);
-        let Some(sequence) = sorted.sequence else {
+        let (Some(sequence), Some(profile)) = (sorted.sequence, profile_of(&mut work, host).await?) else {
             return Ok((Ingested { watermark, ..Ingested::default() }, effect));
         };
-        let profile = profile_of(&mut work, host).await?;
         let ingested = take_observations(&mut work, host, profile, &sorted, now, &mut effect).await?;
         for inventory in &sorted.inventories {
             inventory::write(&mut work, host, inventory, now).await?;
@@ -100,8 +105,9 @@ impl Store {
         if let Some(coverage) = sorted.coverage {
             alarm::coverage(&mut work, host, coverage, now).await?;
         }
+        alarm::unjudged(&mut work, host, &sorted.unjudged, now).await?;
         keep_state(&mut work, host, sorted.coverage, sorted.health).await?;
-        raise_watermark(&mut work, host, &epoch, sequence, now).await?;
+        raise_watermark(&mut work, host, &epoch, sequence, watermark == 0, now).await?;
         work.commit().await?;
         Ok((Ingested { watermark: sequence, ..ingested }, effect))
     }
@@ -129,15 +135,17 @@ async fn take_observations(
         return Ok(Ingested::default());
     }
     let executed: BTreeSet<Sha256> = sorted.executed.iter().map(|executed| executed.observation.file.sha256).collect();
-    let reference = scan::reference_scans(work, host).await?;
+    let reference = scan::reference_scans(work, host, profile).await?;
     let mut evidence = EvidenceBatch::default();
     let seen = sorted.seen(&reference, &mut evidence);
     let previous = alarm::previous(work, host, &sorted.executed).await?;
+    let superseded = sighting::superseded(work, host, &seen).await?;
     evidence.write(work, now).await?;
     file::upsert(work, &files, now).await?;
     observation::upsert(work, host, &seen, now).await?;
     execution::append(work, host, &sorted.executed).await?;
     sighting::upsert(work, profile, &seen).await?;
+    sighting::sum_up(work, profile, &superseded.into_iter().collect::<Vec<_>>()).await?;
     let files: Vec<Sha256> = files.into_keys().collect();
     let marked = mark::mark_from(work, &files, Some(host), now, effect).await?;
     effect.lookups |= lookup::urge(work, &executed, now).await?;
@@ -152,18 +160,25 @@ async fn watermark(work: &mut Connection, host: HostId, epoch: &[u8; 16]) -> Res
     row.map_or(Ok(0), |row| Columns(&row).number("sequence"))
 }
 
-async fn raise_watermark(work: &mut Connection, host: HostId, epoch: &[u8; 16], sequence: u64, now: i64) -> Result<()> {
+async fn raise_watermark(work: &mut Connection, host: HostId, epoch: &[u8; 16], sequence: u64, is_new: bool, now: i64) -> Result<()> {
+    const FORGET: &str = "DELETE FROM watermark WHERE host_id = $1 AND epoch <> $2 AND epoch NOT IN \
+         (SELECT epoch FROM watermark WHERE host_id = $1 AND epoch <> $2 ORDER BY updated_at DESC, epoch LIMIT $3)";
     const UPSERT: &str = "INSERT INTO watermark (host_id, epoch, sequence, updated_at) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (host_id, epoch) DO UPDATE SET sequence = excluded.sequence, updated_at = excluded.updated_at";
     let query = sqlx::query(UPSERT).bind(host.as_bytes().as_slice()).bind(epoch.as_slice());
-    query.bind(signed(sequence)).bind(now).execute(work).await?;
+    query.bind(signed(sequence)).bind(now).execute(&mut *work).await?;
+    if is_new {
+        let query = sqlx::query(FORGET).bind(host.as_bytes().as_slice()).bind(epoch.as_slice());
+        query.bind(EPOCHS_KEPT_MAX - 1).execute(work).await?;
+    }
     Ok(())
 }
 
-async fn profile_of(work: &mut Connection, host: HostId) -> Result<ProfileId> {
-    const SELECT: &str = "SELECT profile_id FROM host WHERE id = $1";
-    let row = sqlx::query(SELECT).bind(host.as_bytes().as_slice()).fetch_one(work).await?;
-    Columns(&row).profile("profile_id")
+/// `None` for a host that was removed.
+async fn profile_of(work: &mut Connection, host: HostId) -> Result<Option<ProfileId>> {
+    const SELECT: &str = "SELECT profile_id FROM host WHERE id = $1 AND removed_at IS NULL";
+    let row = sqlx::query(SELECT).bind(host.as_bytes().as_slice()).fetch_optional(work).await?;
+    row.map(|row| Columns(&row).profile("profile_id")).transpose()
 }
 
 async fn keep_state(work: &mut Connection, host: HostId, coverage: Option<&Coverage>, health: Option<&Health>) -> Result<()> {

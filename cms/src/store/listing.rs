@@ -114,9 +114,9 @@ fn start(filter: &ListingFilter, page: &PageRequest) -> Result<(u8, [u8; 32])> {
 pub(super) async fn row(view: &mut Connection, profile: ProfileId, entry: &EntryRow) -> Result<ListingRow> {
     const FILE: &str = "SELECT kind, size, class, trust_factor, threat_level, threat_name, no_answer FROM file WHERE sha256 = $1";
     const PLACES: &str = "SELECT count(DISTINCT o.path_key) AS paths, count(DISTINCT o.host_id) AS hosts FROM observation o \
-         JOIN host h ON h.id = o.host_id WHERE o.sha256 = $1 AND h.profile_id = $2";
+         JOIN host h ON h.id = o.host_id WHERE o.sha256 = $1 AND h.profile_id = $2 AND h.removed_at IS NULL";
     const PATHS: &str = "SELECT o.path, max(o.last_observed_at) AS newest FROM observation o JOIN host h ON h.id = o.host_id \
-         WHERE o.sha256 = $1 AND h.profile_id = $2 GROUP BY o.path ORDER BY newest DESC, o.path LIMIT $3";
+         WHERE o.sha256 = $1 AND h.profile_id = $2 AND h.removed_at IS NULL GROUP BY o.path ORDER BY newest DESC, o.path LIMIT $3";
     let (digest, id) = (entry.file.as_bytes().as_slice(), profile.as_bytes().as_slice());
     let known = sqlx::query(FILE).bind(digest).fetch_optional(&mut *view).await?;
     let known = known.as_ref().map(Columns);

@@ -8,6 +8,7 @@ use serde::Serialize;
 use sqlx::query_builder::Separated;
 use sqlx::{QueryBuilder, Sqlite};
 
+use super::audit::{self, Act};
 use super::batch::{ROWS_MAX, any_of, digests, with_rows};
 use super::column::{Columns, word};
 use super::{Connection, Result, Store, file, mark, record};
@@ -15,6 +16,9 @@ use crate::signals::Effect;
 
 /// An execution of a file TI does not know asks again, at most this often.
 const UNKNOWN_ASKED_AGAIN_US: i64 = 3_600_000_000;
+
+/// Code of a failure that asking again does not mend: the provider does not take the checksum. Only a person has it asked again.
+const ERROR_FOR_GOOD: &str = "invalid_hash";
 
 /// Longest error code kept, in bytes.
 const ERROR_BYTES_MAX: usize = 64;
@@ -91,7 +95,7 @@ impl Store {
     /// # Errors
     /// [`super::StoreError`].
     pub async fn release_in_flight(&self) -> Result<u64> {
-        const UPDATE: &str = "UPDATE lookup SET state = 'queued' WHERE state = 'in_flight'";
+        const UPDATE: &str = "UPDATE lookup SET state = 'queued', again = 0 WHERE state = 'in_flight'";
         Ok(sqlx::query(UPDATE).execute(&self.writer).await?.rows_affected())
     }
 
@@ -103,8 +107,24 @@ impl Store {
         const SELECT: &str = "SELECT l.sha256, l.priority, l.attempts, l.host_id, f.sha1, f.md5, f.class, f.class_since \
              FROM lookup l JOIN file f ON f.sha256 = l.sha256 WHERE l.state = 'queued' AND l.priority <= $1 AND l.due_at <= $2 \
              ORDER BY l.priority, l.due_at LIMIT $3";
+        self.take(SELECT, now, least, max).await
+    }
+
+    /// As [`Self::take_lookups`], for those about files that have no answer yet: nobody waits for a mere refresh.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn take_unanswered(&self, now: i64, max: u32) -> Result<Vec<Taken>> {
+        const SELECT: &str = "SELECT l.sha256, l.priority, l.attempts, l.host_id, f.sha1, f.md5, f.class, f.class_since \
+             FROM lookup l JOIN file f ON f.sha256 = l.sha256 WHERE l.state = 'queued' AND l.priority <= $1 AND l.due_at <= $2 \
+             AND f.class IS NULL ORDER BY l.priority, l.due_at LIMIT $3";
+        // A question is a refresh once it was answered, so what was not stands before all of them.
+        self.take(SELECT, now, Priority::New, max).await
+    }
+
+    async fn take(&self, select: &'static str, now: i64, least: Priority, max: u32) -> Result<Vec<Taken>> {
         let mut work = self.begin().await?;
-        let query = sqlx::query(SELECT).bind(number(least)).bind(now).bind(max);
+        let query = sqlx::query(select).bind(number(least)).bind(now).bind(max);
         let taken = query.fetch_all(&mut *work).await?.iter().map(|row| taken(&Columns(row))).collect::<Result<Vec<_>>>()?;
         let files: Vec<_> = taken.iter().map(|taken| taken.file).collect();
         for chunk in files.chunks(ROWS_MAX) {
@@ -157,39 +177,63 @@ impl Store {
         Ok(effect)
     }
 
-    /// Makes questions due now, answered and given-up ones too; says how many.
+    /// Makes questions due now, answered and given-up ones too; says how many. One that is in flight is asked once more when it is back:
+    /// its answer may be older than the wish.
     ///
     /// # Errors
     /// [`super::StoreError`].
     pub async fn recheck(&self, what: &Recheck, now: i64) -> Result<(u64, Effect)> {
-        const FILE: &str = "UPDATE lookup SET state = 'queued', priority = CASE WHEN priority < 1 THEN priority ELSE 1 END, due_at = $1 \
-             WHERE state <> 'in_flight' AND sha256 = $2";
-        const PROFILE: &str = "UPDATE lookup SET state = 'queued', due_at = $1 WHERE state <> 'in_flight' \
-             AND sha256 IN (SELECT sha256 FROM sighting WHERE profile_id = $2)";
-        const ALL: &str = "UPDATE lookup SET state = 'queued', due_at = $1 WHERE state <> 'in_flight'";
+        self.recheck_for(what, "cms", now).await
+    }
+
+    /// As [`Self::recheck`], for a person, whose wish the audit log keeps.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn recheck_for(&self, what: &Recheck, actor: &str, now: i64) -> Result<(u64, Effect)> {
+        const FILE: &str = "UPDATE lookup SET again = CASE WHEN state = 'in_flight' THEN 1 ELSE 0 END, \
+             state = CASE WHEN state = 'in_flight' THEN state ELSE 'queued' END, \
+             priority = CASE WHEN priority < 1 THEN priority ELSE 1 END, due_at = $1 WHERE sha256 = $2";
+        const PROFILE: &str = "UPDATE lookup SET again = CASE WHEN state = 'in_flight' THEN 1 ELSE 0 END, \
+             state = CASE WHEN state = 'in_flight' THEN state ELSE 'queued' END, due_at = $1 \
+             WHERE sha256 IN (SELECT sha256 FROM sighting WHERE profile_id = $2)";
+        const ALL: &str = "UPDATE lookup SET again = CASE WHEN state = 'in_flight' THEN 1 ELSE 0 END, \
+             state = CASE WHEN state = 'in_flight' THEN state ELSE 'queued' END, due_at = $1";
         let query = match what {
             Recheck::File(file) => sqlx::query(FILE).bind(now).bind(file.as_bytes().to_vec()),
             Recheck::Profile(profile) => sqlx::query(PROFILE).bind(now).bind(profile.as_bytes().to_vec()),
             Recheck::All => sqlx::query(ALL).bind(now),
         };
-        let count = query.execute(&self.writer).await?.rows_affected();
+        let mut work = self.begin().await?;
+        let count = query.execute(&mut *work).await?.rows_affected();
+        let target = match what {
+            Recheck::File(file) => file.to_string(),
+            Recheck::Profile(profile) => format!("files of profile {profile}"),
+            Recheck::All => "all files".to_owned(),
+        };
+        let after = format!("{count} questions");
+        audit::append(&mut work, Act { at: now, actor, action: "intel.recheck", target: &target, after: Some(&after), ..Act::default() })
+            .await?;
+        work.commit().await?;
         Ok((count, Effect { lookups: count > 0, ..Effect::default() }))
     }
 
-    /// Makes every question due now that failed and has no answer at all; for a provider that may be configured by now.
+    /// Makes every question due now that was given up, or that failed and has no answer at all; for a provider that may be configured
+    /// by now. Checksums the provider does not take stay given up.
     ///
     /// # Errors
     /// [`super::StoreError`].
-    pub async fn retry_unanswered(&self, now: i64) -> Result<u64> {
+    pub async fn retry_given_up(&self, now: i64) -> Result<u64> {
         const UPDATE: &str = "UPDATE lookup SET state = 'queued', due_at = $1 WHERE state <> 'in_flight' AND last_error IS NOT NULL \
-             AND sha256 IN (SELECT sha256 FROM file WHERE class IS NULL)";
-        Ok(sqlx::query(UPDATE).bind(now).execute(&self.writer).await?.rows_affected())
+             AND last_error <> $2 AND (state = 'given_up' OR sha256 IN (SELECT sha256 FROM file WHERE class IS NULL))";
+        Ok(sqlx::query(UPDATE).bind(now).bind(ERROR_FOR_GOOD).execute(&self.writer).await?.rows_affected())
     }
 }
 
 async fn fail(work: &mut Connection, failures: &[&Failed], now: i64) -> Result<()> {
-    const LOOKUPS: &str = "UPDATE lookup SET state = new.state, due_at = new.due_at, attempts = attempts + 1, last_error = new.error \
-         FROM new WHERE lookup.sha256 = new.sha256";
+    // One that somebody asked for meanwhile is not given up, and waits as long as any other.
+    const LOOKUPS: &str = "UPDATE lookup SET state = CASE WHEN lookup.again <> 0 THEN 'queued' ELSE new.state END, \
+         due_at = new.due_at, attempts = attempts + 1, last_error = new.error, again = 0 FROM new WHERE lookup.sha256 = new.sha256";
     const FILES: &str = "UPDATE file SET no_answer = new.reason FROM new WHERE file.sha256 = new.sha256";
     let bind = |mut row: Separated<'_, Sqlite, &'static str>, failure: &&Failed| {
         let error = &failure.error[..failure.error.floor_char_boundary(ERROR_BYTES_MAX)];
@@ -208,10 +252,10 @@ async fn fail(work: &mut Connection, failures: &[&Failed], now: i64) -> Result<(
 /// Queues questions about files nobody asked about before.
 pub(super) async fn queue(work: &mut Connection, files: &[Sha256], host: Option<HostId>, now: i64) -> Result<()> {
     for chunk in files.chunks(ROWS_MAX) {
-        let mut insert = QueryBuilder::new("INSERT INTO lookup (sha256, state, priority, due_at, attempts, host_id, queued_at) ");
+        let mut insert = QueryBuilder::new("INSERT INTO lookup (sha256, state, priority, due_at, attempts, host_id, queued_at, again) ");
         insert.push_values(chunk, |mut row, file| {
             row.push_bind(file.as_bytes().to_vec()).push_bind("queued").push_bind(number(Priority::New)).push_bind(now);
-            row.push_bind(0_i64).push_bind(host.map(|host| host.as_bytes().to_vec())).push_bind(now);
+            row.push_bind(0_i64).push_bind(host.map(|host| host.as_bytes().to_vec())).push_bind(now).push_bind(0_i64);
         });
         insert.push(" ON CONFLICT (sha256) DO NOTHING").build().execute(&mut *work).await?;
     }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use doorward_policy::{
     Answer, Author, AutoAllowSettings, Class, Decision, Explanation, HostId, NoAnswer, ProfileId, Scope, Sha256, StatusReason, Subject,
-    explain, status,
+    explain, status, threat_score,
 };
 use doorward_proto::snapshot::{Record, RecordKind, RecordScope};
 
 use super::batch::ROWS_MAX;
-use super::column::Columns;
+use super::column::{Columns, json};
 use super::entry::{self, EntryRow};
+use super::evidence::EvidenceKey;
 use super::file::{self, KnownFile};
 use super::record::RecordChanges;
 use super::sighting::{self, SightingRow};
@@ -56,7 +57,8 @@ pub(super) async fn mark(work: &mut Connection, files: &[Sha256], now: i64, effe
     mark_from(work, files, None, now, effect).await
 }
 
-/// As [`mark`], for files this host brought.
+/// As [`mark`], for files this host brought. What its own proofs change concerns it alone and goes to it at once, as the answer to its
+/// report: the other hosts that hold the files are not woken for it.
 pub(super) async fn mark_from(
     work: &mut Connection,
     files: &[Sha256],
@@ -68,7 +70,7 @@ pub(super) async fn mark_from(
     for files in files.chunks(ROWS_MAX) {
         let mut chunk = Chunk::load(work, files, None).await?;
         effect.lookups |= chunk.ask(work, files, host, now).await?;
-        chunk.mark(work, files, now, &mut marked, effect).await?;
+        chunk.mark(work, files, host.is_none(), now, &mut marked, effect).await?;
     }
     Ok(marked)
 }
@@ -121,7 +123,7 @@ impl Chunk {
         for id in profiles {
             let chosen = match other {
                 Some((profile, settings)) if profile == id => settings.clone(),
-                _ => profile::published(work, id).await?,
+                _ => profile::marked_by(work, id).await?,
             };
             settings.insert(id, chosen);
         }
@@ -155,14 +157,23 @@ impl Chunk {
         Ok(!ask.is_empty())
     }
 
-    async fn mark(&self, work: &mut Connection, files: &[Sha256], now: i64, marked: &mut Marked, effect: &mut Effect) -> Result<()> {
+    /// `tells` says whether hosts are to hear of what changed for them.
+    async fn mark(
+        &self,
+        work: &mut Connection,
+        files: &[Sha256],
+        tells: bool,
+        now: i64,
+        marked: &mut Marked,
+        effect: &mut Effect,
+    ) -> Result<()> {
         let (mut entries, mut changed, mut allowed) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
         for file in files {
             self.threat_records(file, &mut marked.records);
             for profile in self.profiles_of(file) {
                 let Some((mark, people)) = self.judge(file, profile) else { continue };
                 let (before, after) = (self.entry(file, profile), self.entry_after(file, profile, &mark, now));
-                if before.is_some_and(|before| (before.reason, before.threat_score) != (after.reason, after.threat_score)) {
+                if tells && before.is_some_and(|before| before.told != after.told) {
                     changed.insert(*file);
                 }
                 if self.host_allows(work, file, profile, mark.host_allows, now, marked).await? {
@@ -206,6 +217,12 @@ impl Chunk {
             };
             (sighting.profile, listed)
         })
+    }
+
+    /// Proofs that name a source the profile does not allow.
+    fn denied_proofs(&self, file: &Sha256, profile: ProfileId) -> BTreeSet<EvidenceKey> {
+        let rows = self.sighting_rows(file).zip(self.sightings_of(file));
+        rows.filter(|(row, (_, sighting))| row.profile == profile && !asks(sighting)).map(|(row, _)| row.key).collect()
     }
 
     fn entry(&self, file: &Sha256, profile: ProfileId) -> Option<&EntryRow> {
@@ -270,6 +287,7 @@ impl Chunk {
             decided_at: None,
             reason: StatusReason::NotAsked,
             threat_score: None,
+            told: String::new(),
             sources: Sources::default(),
             first_at: now,
             last_at: now,
@@ -277,6 +295,7 @@ impl Chunk {
         });
         after.reason = mark.standing.reason;
         after.threat_score = mark.threat_score;
+        after.told = told(mark, &self.answer(file));
         for (nth, sighting) in self.sighting_rows(file).filter(|row| row.profile == profile).enumerate() {
             after.sources = after.sources.with(sighting.sources);
             after.first_at = if nth == 0 { sighting.first_at } else { after.first_at.min(sighting.first_at) };
@@ -324,7 +343,8 @@ impl Chunk {
                 Ok(removed > 0)
             }
             HostAllows::Grant => {
-                let hosts = executing_hosts(work, file, profile).await?;
+                let denied = self.denied_proofs(file, profile);
+                let hosts = executing_hosts(work, file, profile, &denied).await?;
                 let granted = entry::grant_hosts(work, file, &hosts, now).await?;
                 incident::settle_on(work, file, &granted, now).await?;
                 Ok(!granted.is_empty())
@@ -349,10 +369,47 @@ fn note_rule(after: &EntryRow, before: Option<&EntryRow>, marked: &mut Marked, a
     }
 }
 
-/// Hosts of a profile that executed a file outside user-writable folders.
-async fn executing_hosts(work: &mut Connection, file: &Sha256, profile: ProfileId) -> Result<BTreeSet<HostId>> {
-    const SELECT: &str = "SELECT DISTINCT o.host_id FROM observation o JOIN host h ON h.id = o.host_id WHERE o.sha256 = $1 \
+/// All that any host of the profile is told about a file. Which reason holds on which host follows from the host's own proofs.
+fn told(mark: &Mark, answer: &Answer) -> String {
+    let reasons: BTreeSet<StatusReason> = mark.standings.iter().map(|standing| standing.reason).collect();
+    let threat = answer.reputation().filter(|reputation| reputation.is_threat());
+    json(&(reasons, threat_score(answer), threat.and_then(|reputation| reputation.threat_name.as_deref())))
+}
+
+/// Names of hosts, at most `limit`, that met a file with a source the profile does not allow: on them, and on them alone, it is a threat
+/// for that.
+pub(super) async fn denied_on(view: &mut Connection, file: &Sha256, profile: ProfileId, limit: usize) -> Result<Vec<String>> {
+    const SELECT: &str = "SELECT DISTINCT h.name, o.evidence_key FROM observation o JOIN host h ON h.id = o.host_id \
+         WHERE o.sha256 = $1 AND h.profile_id = $2 AND h.removed_at IS NULL ORDER BY h.name";
+    let denied = Chunk::load(view, &[*file], None).await?.denied_proofs(file, profile);
+    if denied.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut names = BTreeSet::new();
+    for row in sqlx::query(SELECT).bind(file.as_bytes().as_slice()).bind(profile.as_bytes().as_slice()).fetch_all(view).await? {
+        let row = Columns(&row);
+        if denied.contains(&row.array("evidence_key")?) {
+            names.insert(row.text("name")?);
+        }
+    }
+    Ok(names.into_iter().take(limit).collect())
+}
+
+/// Hosts of a profile that executed a file outside user-writable folders and without one of the `denied` proofs.
+async fn executing_hosts(
+    work: &mut Connection,
+    file: &Sha256,
+    profile: ProfileId,
+    denied: &BTreeSet<EvidenceKey>,
+) -> Result<BTreeSet<HostId>> {
+    const SELECT: &str = "SELECT DISTINCT o.host_id, o.evidence_key FROM observation o JOIN host h ON h.id = o.host_id WHERE o.sha256 = $1 \
          AND h.profile_id = $2 AND h.removed_at IS NULL AND o.last_executed_at IS NOT NULL AND o.user_writable = 0";
     let query = sqlx::query(SELECT).bind(file.as_bytes().as_slice()).bind(profile.as_bytes().as_slice());
-    query.fetch_all(work).await?.iter().map(|row| Columns(row).host("host_id")).collect()
+    let mut hosts = BTreeSet::new();
+    for row in query.fetch_all(work).await? {
+        if !denied.contains(&Columns(&row).array("evidence_key")?) {
+            hosts.insert(Columns(&row).host("host_id")?);
+        }
+    }
+    Ok(hosts)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use doorward_policy::{Evidence, HostId, PathBytes, ScanId, Sha256, Use};
+use doorward_policy::{Evidence, HostId, PathBytes, ProfileId, ScanId, Sha256, Use};
 use doorward_proto::report::Observation;
 use sha2::Digest;
 use sqlx::QueryBuilder;
@@ -10,8 +10,12 @@ use sqlx::QueryBuilder;
 use super::batch::{ROWS_MAX, any_of, digests};
 use super::column::{Columns, claimed, json};
 use super::evidence::EvidenceKey;
-use super::{Connection, Result, Store};
-use crate::allowlist::{Claim, Sources};
+use super::{Connection, Result, Store, profile};
+use crate::allowlist::{Claim, Claims, Sources};
+use crate::profile::GLOBAL;
+
+/// Claims of one host that are read.
+const CLAIMS_OF_HOST_MAX: i64 = 16;
 
 /// First 16 bytes of the SHA-256 of a path.
 pub(super) type PathKey = [u8; 16];
@@ -122,7 +126,11 @@ pub(super) async fn hosts_of(work: &mut Connection, files: &[Sha256]) -> Result<
     let mut hosts = BTreeSet::new();
     for chunk in files.chunks(ROWS_MAX) {
         let keys: Vec<_> = digests(chunk).collect();
-        let mut select = any_of("SELECT DISTINCT host_id FROM observation WHERE sha256 IN", &keys, "");
+        let mut select = any_of(
+            "SELECT DISTINCT o.host_id FROM observation o JOIN host h ON h.id = o.host_id WHERE h.removed_at IS NULL AND o.sha256 IN",
+            &keys,
+            "",
+        );
         for row in select.build().fetch_all(&mut *work).await? {
             hosts.insert(Columns(&row).host("host_id")?);
         }
@@ -131,19 +139,41 @@ pub(super) async fn hosts_of(work: &mut Connection, files: &[Sha256]) -> Result<
 }
 
 impl Store {
-    /// Where hosts met a file and which package claimed it there; as far as a refusal needs, the newest thousand.
+    /// Where the hosts a decision of `owner` reaches met a file, and which package claimed it there; the newest of each host, and of
+    /// those the newest thousand.
     ///
     /// # Errors
     /// [`super::StoreError`].
-    pub async fn claims(&self, file: &Sha256) -> Result<Vec<Claim>> {
-        const SELECT: &str = "SELECT h.name, o.path, e.evidence FROM observation o JOIN host h ON h.id = o.host_id \
-             JOIN evidence e ON e.key = o.evidence_key WHERE o.sha256 = $1 AND h.removed_at IS NULL AND e.package_key IS NOT NULL \
-             ORDER BY o.last_observed_at DESC LIMIT 1000";
-        let rows = sqlx::query(SELECT).bind(file.as_bytes().as_slice()).fetch_all(&self.reader).await?;
-        let claim = |row| {
+    pub async fn claims(&self, file: &Sha256, owner: ProfileId) -> Result<Claims> {
+        // One host's many paths must not push the others' out.
+        const SELECT: &str = "SELECT host_id, name, profile_id, path, evidence FROM (SELECT o.host_id, h.name, h.profile_id, o.path, \
+             e.evidence, o.last_observed_at, row_number() OVER (PARTITION BY o.host_id ORDER BY o.last_observed_at DESC, o.path) AS nth \
+             FROM observation o JOIN host h ON h.id = o.host_id JOIN evidence e ON e.key = o.evidence_key \
+             WHERE o.sha256 = $1 AND h.removed_at IS NULL AND e.package_key IS NOT NULL AND ($2 <> 0 OR h.profile_id = $3)) AS claim \
+             WHERE nth <= $4 ORDER BY last_observed_at DESC LIMIT 1000";
+        const HOSTS: &str = "SELECT count(*) AS hosts FROM host WHERE removed_at IS NULL AND ($1 <> 0 OR profile_id = $2)";
+        let (is_global, id) = (owner == GLOBAL, owner.as_bytes().as_slice());
+        let mut view = self.reader.begin().await?;
+        let hosts = sqlx::query(HOSTS).bind(is_global).bind(id).fetch_one(&mut *view).await?;
+        let query = sqlx::query(SELECT).bind(file.as_bytes().as_slice()).bind(is_global).bind(id).bind(CLAIMS_OF_HOST_MAX);
+        let rows = query.fetch_all(&mut *view).await?;
+        let mut references = BTreeMap::new();
+        let mut claims = Vec::with_capacity(rows.len());
+        for row in &rows {
             let row = Columns(row);
-            Ok(Claim { host: row.text("name")?, path: row.path("path")?, package: row.json::<Evidence>("evidence")?.package })
-        };
-        rows.iter().map(claim).collect()
+            let (host_id, in_profile) = (row.host("host_id")?, row.profile("profile_id")?);
+            let reference = match references.get(&in_profile) {
+                Some(reference) => *reference,
+                None => *references.entry(in_profile).or_insert(profile::published(&mut view, in_profile).await?.reference_host),
+            };
+            claims.push(Claim {
+                host_id,
+                is_reference: reference == Some(host_id),
+                host: row.text("name")?,
+                path: row.path("path")?,
+                package: row.json::<Evidence>("evidence")?.package,
+            });
+        }
+        Ok(Claims { hosts: Columns(&hosts).number("hosts")?, claims })
     }
 }

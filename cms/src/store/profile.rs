@@ -102,27 +102,46 @@ impl Store {
         let row = sqlx::query(SELECT).bind(id.as_bytes().as_slice()).fetch_one(&mut *work).await?;
         let (name, before, after) = (Columns(&row).text("name")?, Columns(&row).text("draft")?, json(draft));
         sqlx::query(UPDATE).bind(id.as_bytes().as_slice()).bind(&after).execute(&mut *work).await?;
-        let act = Act { at: now, actor, action: "profile.draft", target: &name, before: Some(&before), after: Some(&after) };
+        let act =
+            Act { at: now, actor, action: "profile.draft", target: &name, before: Some(&before), after: Some(&after), ..Act::default() };
         audit::append(&mut work, act).await?;
         work.commit().await?;
         Ok(())
     }
 }
 
-/// Makes `host` the reference host of a profile that has none, in draft and in force; says whether it is the reference host now.
+/// Makes `host` the reference host of a profile that has none, or whose reference host was removed, in draft and in force; says whether
+/// it is the reference host now.
 pub(super) async fn adopt_reference_host(work: &mut Connection, id: ProfileId, host: HostId) -> Result<bool> {
-    const UPDATE: &str = "UPDATE profile SET draft = $2, published = $3 WHERE id = $1";
-    let mut in_force = published(work, id).await?;
-    if let Some(reference) = in_force.reference_host {
+    const SELECT: &str = "SELECT draft, published, publishing FROM profile WHERE id = $1";
+    const UPDATE: &str = "UPDATE profile SET draft = $2, published = $3, publishing = $4 WHERE id = $1";
+    let row = sqlx::query(SELECT).bind(id.as_bytes().as_slice()).fetch_one(&mut *work).await?;
+    let row = Columns(&row);
+    let (mut draft, mut in_force): (Settings, Settings) = (row.json("draft")?, row.json("published")?);
+    let mut publishing: Option<Settings> = row.maybe_json("publishing")?;
+    if let Some(reference) = still_there(work, in_force.reference_host).await? {
         return Ok(reference == host);
     }
-    const DRAFT: &str = "SELECT draft FROM profile WHERE id = $1";
-    let row = sqlx::query(DRAFT).bind(id.as_bytes().as_slice()).fetch_one(&mut *work).await?;
-    let mut draft: Settings = Columns(&row).json("draft")?;
     in_force.reference_host = Some(host);
-    draft.reference_host.get_or_insert(host);
-    sqlx::query(UPDATE).bind(id.as_bytes().as_slice()).bind(json(&draft)).bind(json(&in_force)).execute(work).await?;
+    for settings in [Some(&mut draft), publishing.as_mut()].into_iter().flatten() {
+        settings.reference_host = still_there(work, settings.reference_host).await?.or(Some(host));
+    }
+    let query = sqlx::query(UPDATE).bind(id.as_bytes().as_slice()).bind(json(&draft)).bind(json(&in_force));
+    query.bind(publishing.as_ref().map(json)).execute(work).await?;
     Ok(true)
+}
+
+async fn still_there(work: &mut Connection, host: Option<HostId>) -> Result<Option<HostId>> {
+    const SELECT: &str = "SELECT id FROM host WHERE id = $1 AND removed_at IS NULL";
+    let Some(host) = host else { return Ok(None) };
+    Ok(sqlx::query(SELECT).bind(host.as_bytes().as_slice()).fetch_optional(work).await?.map(|_| host))
+}
+
+/// The settings files are marked by: those in force, or those of the publication under way, which is marking by them already.
+pub(super) async fn marked_by(work: &mut Connection, id: ProfileId) -> Result<Settings> {
+    const SELECT: &str = "SELECT coalesce(publishing, published) AS settings FROM profile WHERE id = $1";
+    let row = sqlx::query(SELECT).bind(id.as_bytes().as_slice()).fetch_one(work).await?;
+    Columns(&row).json("settings")
 }
 
 /// The settings in force.
@@ -137,6 +156,13 @@ pub(super) async fn find(work: &mut Connection, name: &str) -> Result<Option<Pro
          FROM profile p WHERE p.name = $1";
     let row = sqlx::query(SELECT).bind(name).fetch_optional(work).await?;
     row.map(|row| profile(&Columns(&row))).transpose()
+}
+
+pub(super) async fn by_id(work: &mut Connection, id: ProfileId) -> Result<Profile> {
+    const SELECT: &str = "SELECT p.*, (SELECT count(*) FROM host h WHERE h.profile_id = p.id AND h.removed_at IS NULL) AS hosts \
+         FROM profile p WHERE p.id = $1";
+    let row = sqlx::query(SELECT).bind(id.as_bytes().as_slice()).fetch_one(work).await?;
+    profile(&Columns(&row))
 }
 
 async fn insert(work: &mut Connection, id: ProfileId, name: &str, tag: Option<&str>, now: i64) -> Result<()> {

@@ -1,43 +1,20 @@
-//! Draft and publish: settings, lists and what the reference scan would allow wait until a person publishes them. Publishing is one
-//! transaction, and marks what the new settings and lists bear on.
-
-use std::collections::BTreeSet;
+//! Drafts: settings, lists and what the reference scan would allow wait until a person publishes them. What that would change is worked
+//! out here, without keeping anything; publishing itself is [`super::publication`]'s.
 
 use doorward_policy::{Decision, ProfileId, Sha256};
-use doorward_proto::snapshot::{Record, RecordKind, RecordScope};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::audit::{self, Act};
-use super::column::{Columns, json};
+use super::column::Columns;
 use super::entry::EntryRow;
-use super::record::{self, RecordChanges};
 use super::source::{NamedSource, named};
-use super::{Connection, Profile, Result, Store, inventory, mark, profile, sighting};
-use crate::profile::{GLOBAL, SettingChange};
-use crate::signals::Effect;
+use super::{Connection, Profile, Result, Store, mark, profile, sighting};
+use crate::profile::SettingChange;
 
 /// Files read at a time while a whole profile is gone through.
 const FILES_PER_STEP: u32 = 512;
 
 /// Files a difference names; the rest are counted.
 pub const FILES_NAMED_MAX: usize = 200;
-
-/// What was published.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Published {
-    /// The profile's name.
-    pub profile: String,
-    /// The revision in force now.
-    pub revision: u64,
-    /// Settings that changed.
-    pub settings: u64,
-    /// List entries that changed.
-    pub sources: u64,
-    /// Automatic allows that came into force.
-    pub allowed: u64,
-    /// Automatic allows that went.
-    pub withdrawn: u64,
-}
 
 /// What publishing would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,7 +36,7 @@ pub struct Difference {
 }
 
 /// A list entry that waits to be published.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceChange {
     /// On what.
     #[serde(flatten)]
@@ -82,47 +59,6 @@ pub struct FileChange {
 }
 
 impl Store {
-    /// Publishes a profile's drafts, or the global scope's. With nothing drafted nothing happens.
-    ///
-    /// # Errors
-    /// [`super::StoreError`].
-    pub async fn publish(&self, name: &str, actor: &str, now: i64) -> Result<Option<(Published, Effect)>> {
-        let mut effect = Effect::default();
-        let mut work = self.begin().await?;
-        let Some(before) = profile::find(&mut work, name).await? else {
-            return Ok(None);
-        };
-        let settings = before.draft.changes(&before.published);
-        put_settings_in_force(&mut work, &before, actor, now, &mut effect).await?;
-        let sources = take_source_drafts(&mut work, before.id, now).await?;
-        let files = affected(&mut work, &before, &sources).await?;
-        let marked = mark::mark(&mut work, &files, now, &mut effect).await?;
-        let withdrawn = marked.allows_removed.values().sum();
-        let mut records = marked.records;
-        let allowed = take_entry_drafts(&mut work, before.id, &mut records).await?;
-        for change in &sources {
-            publish_source(&mut work, before.id, change, &mut records, now, &mut effect).await?;
-        }
-        record::apply(&mut work, &records, actor, now, &mut effect).await?;
-        if before.draft.rules() != before.published.rules() && !effect.policies.contains(&before.id) {
-            record::seal(&mut work, &[before.id].into(), actor, now, &mut effect).await?;
-        }
-        let (was, is) = (json(&before.published), json(&before.draft));
-        let act = Act { at: now, actor, action: "profile.publish", target: name, before: Some(&was), after: Some(&is) };
-        audit::append(&mut work, act).await?;
-        let after = profile::find(&mut work, name).await?.expect("profiles are never removed");
-        work.commit().await?;
-        let published = Published {
-            profile: after.name,
-            revision: after.revision,
-            settings: settings.len() as u64,
-            sources: sources.len() as u64,
-            allowed,
-            withdrawn,
-        };
-        Ok(Some((published, effect)))
-    }
-
     /// What publishing a profile would change; `None` when there is no such profile.
     ///
     /// # Errors
@@ -151,7 +87,7 @@ impl Store {
 }
 
 /// Whether the draft settings bear on the marks of every file of the profile.
-fn remarks_all(profile: &Profile) -> bool {
+pub(super) fn remarks_all(profile: &Profile) -> bool {
     profile.draft.rules() != profile.published.rules() || profile.draft.auto_allow() != profile.published.auto_allow()
 }
 
@@ -201,19 +137,8 @@ impl Difference {
     }
 }
 
-async fn put_settings_in_force(work: &mut Connection, profile: &Profile, actor: &str, now: i64, effect: &mut Effect) -> Result<()> {
-    const PROFILE: &str = "UPDATE profile SET published = draft, published_at = $2, published_by = $3 WHERE id = $1";
-    const HOSTS: &str = "UPDATE host SET settings_revision = settings_revision + 1 WHERE profile_id = $1 AND removed_at IS NULL";
-    let id = profile.id.as_bytes().as_slice();
-    sqlx::query(PROFILE).bind(id).bind(now).bind(actor).execute(&mut *work).await?;
-    if profile.draft.changes_hosts(&profile.published) {
-        sqlx::query(HOSTS).bind(id).execute(work).await?;
-        effect.profile_settings.insert(profile.id);
-    }
-    Ok(())
-}
-
-async fn source_drafts(view: &mut Connection, owner: ProfileId) -> Result<Vec<SourceChange>> {
+/// List entries that wait to be published.
+pub(super) async fn source_drafts(view: &mut Connection, owner: ProfileId) -> Result<Vec<SourceChange>> {
     const SELECT: &str = "SELECT s.*, e.decision, e.draft_decision FROM source_entry e JOIN source s ON s.key = e.key \
          WHERE e.owner = $1 AND e.draft_decision IS NOT NULL ORDER BY s.kind, s.name";
     let rows = sqlx::query(SELECT).bind(owner.as_bytes().as_slice()).fetch_all(view).await?;
@@ -222,57 +147,4 @@ async fn source_drafts(view: &mut Connection, owner: ProfileId) -> Result<Vec<So
         Ok(SourceChange { source: named(&row)?, before: row.word("decision")?, after: row.word("draft_decision")? })
     };
     rows.iter().map(change).collect()
-}
-
-/// Puts drafted list entries in force and gives what they change.
-async fn take_source_drafts(work: &mut Connection, owner: ProfileId, now: i64) -> Result<Vec<SourceChange>> {
-    const UPDATE: &str = "UPDATE source_entry SET decision = draft_decision, actor = draft_actor, comment = draft_comment, decided_at = $2, \
-         draft_decision = NULL, draft_actor = NULL, draft_comment = NULL, draft_at = NULL WHERE owner = $1 AND draft_decision IS NOT NULL";
-    let changes = source_drafts(work, owner).await?;
-    sqlx::query(UPDATE).bind(owner.as_bytes().as_slice()).bind(now).execute(work).await?;
-    Ok(changes)
-}
-
-/// Files whose marks the new settings and lists may change.
-async fn affected(work: &mut Connection, profile: &Profile, sources: &[SourceChange]) -> Result<Vec<Sha256>> {
-    let keys: BTreeSet<_> = sources.iter().map(|change| change.source.key()).collect();
-    let mut files = sighting::files_of_sources(work, &keys).await?;
-    if remarks_all(profile) {
-        let all = sighting::files_of_profile(work, profile.id, &Sha256::new([0; 32]), u32::MAX).await?;
-        files.extend(all);
-    }
-    Ok(files.into_iter().collect())
-}
-
-/// Puts the profile's drafted automatic allows in force; says how many.
-async fn take_entry_drafts(work: &mut Connection, owner: ProfileId, records: &mut RecordChanges) -> Result<u64> {
-    const UPDATE: &str = "UPDATE entry SET draft = 0 WHERE owner = $1 AND draft <> 0 RETURNING sha256";
-    let rows = sqlx::query(UPDATE).bind(owner.as_bytes().as_slice()).fetch_all(work).await?;
-    for row in &rows {
-        let record = Record::file(&Columns(row).sha256("sha256")?, RecordKind::FileAllowedByRule, RecordScope::Profile);
-        records.set(owner, &record, true);
-    }
-    Ok(rows.len() as u64)
-}
-
-async fn publish_source(
-    work: &mut Connection,
-    owner: ProfileId,
-    change: &SourceChange,
-    records: &mut RecordChanges,
-    now: i64,
-    effect: &mut Effect,
-) -> Result<()> {
-    let (allowed, denied) = match change.source {
-        NamedSource::Package { .. } => (RecordKind::PackageAllowed, RecordKind::PackageDenied),
-        NamedSource::Publisher { .. } => (RecordKind::PublisherAllowed, RecordKind::PublisherDenied),
-    };
-    let scope = if owner == GLOBAL { RecordScope::Global } else { RecordScope::Profile };
-    for (kind, wanted) in [(allowed, Decision::Allowed), (denied, Decision::Denied)] {
-        records.set(owner, &Record::source(&change.source.source_key(), kind, scope), change.after == wanted);
-    }
-    if change.after == Decision::Denied {
-        inventory::ask_for_files(work, owner, &change.source.key(), now, effect).await?;
-    }
-    Ok(())
 }

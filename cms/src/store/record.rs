@@ -10,7 +10,7 @@ use sqlx::QueryBuilder;
 
 use super::batch::{ROWS_MAX, any_of};
 use super::column::{Columns, json};
-use super::{Connection, Cursor, Page, PageRequest, Result, Store};
+use super::{Connection, Cursor, Page, PageRequest, Result, Store, staged};
 use crate::profile::GLOBAL;
 use crate::signals::Effect;
 
@@ -89,6 +89,9 @@ impl PolicyRow {
     }
 }
 
+/// A record that is to be in force with these flags, or not at all.
+pub(super) type Wanted = ([u8; KEY_BYTES], Option<[u8; FLAG_BYTES]>);
+
 /// Records to be put in force or taken out of it, by owner and key; the last word counts.
 #[derive(Debug, Default)]
 pub(super) struct RecordChanges(BTreeMap<ProfileId, BTreeMap<[u8; KEY_BYTES], Option<[u8; FLAG_BYTES]>>>);
@@ -99,29 +102,40 @@ impl RecordChanges {
         let row = PolicyRow::new(record);
         self.0.entry(owner).or_default().insert(row.key, in_force.then_some(row.flags));
     }
+
+    /// By owner.
+    pub(super) fn of_owners(&self) -> impl Iterator<Item = (ProfileId, Vec<Wanted>)> {
+        self.0.iter().map(|(owner, wanted)| (*owner, wanted.iter().map(|(key, flags)| (*key, *flags)).collect()))
+    }
 }
 
 /// Applies the changes that change something, writes them down and seals new revisions of the profiles they concern.
 pub(super) async fn apply(work: &mut Connection, changes: &RecordChanges, actor: &str, now: i64, effect: &mut Effect) -> Result<()> {
     let mut touched = BTreeSet::new();
-    for (owner, wanted) in &changes.0 {
-        let wanted: Vec<_> = wanted.iter().map(|(key, flags)| (*key, *flags)).collect();
+    for (owner, wanted) in changes.of_owners() {
         for chunk in wanted.chunks(ROWS_MAX) {
-            if apply_chunk(work, *owner, chunk, actor, now).await? {
-                touched.insert(*owner);
+            if apply_chunk(work, owner, chunk, actor, now).await? {
+                touched.insert(owner);
             }
         }
     }
     seal(work, &touched, actor, now, effect).await
 }
 
-async fn apply_chunk(
-    work: &mut Connection,
-    owner: ProfileId,
-    wanted: &[([u8; KEY_BYTES], Option<[u8; FLAG_BYTES]>)],
-    actor: &str,
-    now: i64,
-) -> Result<bool> {
+async fn apply_chunk(work: &mut Connection, owner: ProfileId, wanted: &[Wanted], actor: &str, now: i64) -> Result<bool> {
+    // What is staged was worked out before this.
+    staged::forget(work, owner, wanted).await?;
+    let changed = differing(work, owner, wanted).await?;
+    if changed.is_empty() {
+        return Ok(false);
+    }
+    write_records(work, owner, &changed).await?;
+    write_changes(work, owner, &changed, actor, now).await?;
+    Ok(true)
+}
+
+/// What of it is not so already.
+pub(super) async fn differing(work: &mut Connection, owner: ProfileId, wanted: &[Wanted]) -> Result<Vec<RowChange>> {
     let mut select = any_of("SELECT key, flags FROM record WHERE key IN", wanted.iter().map(|(key, _)| key), "AND owner = ");
     select.push_bind(owner.as_bytes().to_vec());
     let mut existing = BTreeMap::new();
@@ -129,17 +143,8 @@ async fn apply_chunk(
         let columns = Columns(&row);
         existing.insert(columns.array::<KEY_BYTES>("key")?, columns.array::<FLAG_BYTES>("flags")?);
     }
-    let changed: Vec<RowChange> = wanted
-        .iter()
-        .map(|(key, after)| RowChange { key: *key, before: existing.get(key).copied(), after: *after })
-        .filter(|change| change.before != change.after)
-        .collect();
-    if changed.is_empty() {
-        return Ok(false);
-    }
-    write_records(work, owner, &changed).await?;
-    write_changes(work, owner, &changed, actor, now).await?;
-    Ok(true)
+    let change = |(key, after): &Wanted| RowChange { key: *key, before: existing.get(key).copied(), after: *after };
+    Ok(wanted.iter().map(change).filter(|change| change.before != change.after).collect())
 }
 
 async fn write_records(work: &mut Connection, owner: ProfileId, changed: &[RowChange]) -> Result<()> {
@@ -174,7 +179,7 @@ async fn write_changes(work: &mut Connection, owner: ProfileId, changed: &[RowCh
 /// Takes `count` change ids and gives the first.
 pub(super) async fn next_changes(work: &mut Connection, count: usize) -> Result<i64> {
     const TAKE: &str = "UPDATE counter SET value = value + $1 WHERE name = 'change' RETURNING value";
-    let count = i64::try_from(count).expect("a batch of changes is small");
+    let count = i64::try_from(count).expect("nobody counts that far");
     let last: i64 = sqlx::query_scalar(TAKE).bind(count).fetch_one(work).await?;
     Ok(last - count + 1)
 }

@@ -99,17 +99,18 @@ async fn keep(work: &mut Connection, provider: &str, answers: &[&Answered], befo
         row.push_bind(rows.get(&answer.file).copied());
     };
     with_rows(COLUMNS, answers, bind, FILES).build().execute(&mut *work).await?;
-    reschedule(work, answers).await
+    reschedule(work, answers, now).await
 }
 
-/// Asked again when it grows stale; an answered question has failed no more.
-async fn reschedule(work: &mut Connection, answers: &[&Answered]) -> Result<()> {
-    const LOOKUPS: &str = "UPDATE lookup SET state = 'queued', priority = 2, due_at = new.due_at, attempts = 0, last_error = NULL \
+/// Asked again when it grows stale, or at once when somebody asked for that meanwhile; an answered question has failed no more.
+async fn reschedule(work: &mut Connection, answers: &[&Answered], now: i64) -> Result<()> {
+    const LOOKUPS: &str = "UPDATE lookup SET state = 'queued', priority = CASE WHEN lookup.again <> 0 THEN lookup.priority ELSE 2 END, \
+         due_at = CASE WHEN lookup.again <> 0 THEN new.now ELSE new.due_at END, attempts = 0, last_error = NULL, again = 0 \
          FROM new WHERE lookup.sha256 = new.sha256";
     let bind = |mut row: Separated<'_, Sqlite, &'static str>, answer: &&Answered| {
-        row.push_bind(answer.file.as_bytes().to_vec()).push_bind(answer.fresh_until);
+        row.push_bind(answer.file.as_bytes().to_vec()).push_bind(answer.fresh_until).push_bind(now);
     };
-    with_rows("sha256, due_at", answers, bind, LOOKUPS).build().execute(work).await?;
+    with_rows("sha256, due_at, now", answers, bind, LOOKUPS).build().execute(work).await?;
     Ok(())
 }
 

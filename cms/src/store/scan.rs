@@ -1,4 +1,5 @@
-//! Scans the CMS asked for by id. Only such an id, of the profile's reference host and while the scan goes on, makes a reference scan.
+//! Scans the CMS asked for by id. Only such an id, of the host that is the profile's reference host now and while the scan goes on, makes
+//! a reference scan.
 
 use doorward_policy::{HostId, ProfileId, ScanId};
 use doorward_proto::uplink::{CommandBody, ScanProgress, ScanState, StartScan};
@@ -122,11 +123,16 @@ impl Store {
     }
 }
 
-/// The scans among these that make what this host reports now a finding of its profile's reference scan.
-pub(super) async fn reference_scans(work: &mut Connection, host: HostId) -> Result<Vec<ScanId>> {
-    const SELECT: &str = "SELECT id FROM scan WHERE host_id = $1 AND reference <> 0 AND state IN ('requested', 'running') \
-         AND profile_id = (SELECT profile_id FROM host WHERE id = $1)";
-    let rows = sqlx::query(SELECT).bind(host.as_bytes().as_slice()).fetch_all(work).await?;
+/// The scans that make what this host reports now a finding of its profile's reference scan. A host that was its reference host when the
+/// scan began has none.
+pub(super) async fn reference_scans(work: &mut Connection, host: HostId, profile: ProfileId) -> Result<Vec<ScanId>> {
+    const SELECT: &str =
+        "SELECT id FROM scan WHERE host_id = $1 AND profile_id = $2 AND reference <> 0 AND state IN ('requested', 'running')";
+    if profile::published(work, profile).await?.reference_host != Some(host) {
+        return Ok(Vec::new());
+    }
+    let query = sqlx::query(SELECT).bind(host.as_bytes().as_slice()).bind(profile.as_bytes().as_slice());
+    let rows = query.fetch_all(work).await?;
     rows.iter().map(|row| Columns(row).scan("id")).collect()
 }
 

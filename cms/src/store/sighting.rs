@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use doorward_policy::{Evidence, ProfileId, Sha256};
-use sqlx::QueryBuilder;
+use doorward_policy::{Evidence, HostId, ProfileId, Sha256};
+use sqlx::query_builder::Separated;
+use sqlx::{QueryBuilder, Sqlite};
 
-use super::batch::{ROWS_MAX, any_of, digests};
+use super::batch::{ROWS_MAX, any_of, digests, with_rows};
 use super::column::Columns;
 use super::evidence::EvidenceKey;
-use super::observation::SeenBatch;
+use super::observation::{PathKey, Seen, SeenBatch};
 use super::{Connection, Result};
 use crate::allowlist::Sources;
 
@@ -18,6 +19,7 @@ use crate::allowlist::Sources;
 pub(super) struct SightingRow {
     pub(super) file: Sha256,
     pub(super) profile: ProfileId,
+    pub(super) key: EvidenceKey,
     pub(super) evidence: Evidence,
     pub(super) package: Option<[u8; 32]>,
     pub(super) publisher: Option<[u8; 32]>,
@@ -77,6 +79,43 @@ fn summed(batch: &SeenBatch<'_>) -> BTreeMap<(Sha256, EvidenceKey, bool), Sum> {
     sums
 }
 
+/// Files of the batch that the host met before at the same path with another proof; asked before the batch is written.
+pub(super) async fn superseded(work: &mut Connection, host: HostId, batch: &SeenBatch<'_>) -> Result<BTreeSet<Sha256>> {
+    const OTHERS: &str = "SELECT DISTINCT o.sha256 FROM new JOIN observation o ON o.sha256 = new.sha256 AND o.path_key = new.path_key \
+         AND o.host_id = new.host_id WHERE o.evidence_key <> new.evidence_key OR o.user_writable <> new.user_writable";
+    let rows: Vec<_> = batch.iter().collect();
+    let mut files = BTreeSet::new();
+    for chunk in rows.chunks(ROWS_MAX) {
+        let bind = |mut row: Separated<'_, Sqlite, &'static str>, ((file, path), seen): &(&(Sha256, PathKey), &Seen<'_>)| {
+            row.push_bind(file.as_bytes().to_vec()).push_bind(path.to_vec()).push_bind(host.as_bytes().to_vec());
+            row.push_bind(seen.evidence.to_vec()).push_bind(seen.last.user_writable_folder);
+        };
+        let mut select = with_rows("sha256, path_key, host_id, evidence_key, user_writable", chunk, bind, OTHERS);
+        for row in select.build().fetch_all(&mut *work).await? {
+            files.insert(Columns(&row).sha256("sha256")?);
+        }
+    }
+    Ok(files)
+}
+
+/// Sums these files' sightings in a profile up anew from the observations of the hosts that are still there, so that no proof outlives
+/// the host or the observation that brought it.
+pub(super) async fn sum_up(work: &mut Connection, profile: ProfileId, files: &[Sha256]) -> Result<()> {
+    const SUMS: &str = "INSERT INTO sighting (sha256, profile_id, evidence_key, user_writable, sources, first_observed_at, \
+         last_observed_at, last_executed_at) SELECT o.sha256, h.profile_id, o.evidence_key, o.user_writable, \
+         max(o.sources & 1) | max(o.sources & 2) | max(o.sources & 4), min(o.first_observed_at), max(o.last_observed_at), \
+         max(o.last_executed_at) FROM observation o JOIN host h ON h.id = o.host_id WHERE h.removed_at IS NULL AND o.sha256 IN";
+    for chunk in files.chunks(ROWS_MAX) {
+        let keys: Vec<_> = digests(chunk).collect();
+        let mut delete = any_of("DELETE FROM sighting WHERE sha256 IN", &keys, "AND profile_id = ");
+        delete.push_bind(profile.as_bytes().to_vec()).build().execute(&mut *work).await?;
+        let mut insert = any_of(SUMS, &keys, "AND h.profile_id = ");
+        insert.push_bind(profile.as_bytes().to_vec()).push(" GROUP BY o.sha256, h.profile_id, o.evidence_key, o.user_writable");
+        insert.build().execute(&mut *work).await?;
+    }
+    Ok(())
+}
+
 /// Every sighting of these files, in all profiles.
 pub(super) async fn of(work: &mut Connection, files: &[Sha256]) -> Result<Vec<SightingRow>> {
     let mut sightings = Vec::new();
@@ -95,21 +134,6 @@ pub(super) async fn of(work: &mut Connection, files: &[Sha256]) -> Result<Vec<Si
     Ok(sightings)
 }
 
-/// Files of a profile, or of all, that were met with proof naming one of these sources.
-pub(super) async fn files_of_sources(work: &mut Connection, keys: &BTreeSet<[u8; 32]>) -> Result<BTreeSet<Sha256>> {
-    const PACKAGE: &str = "SELECT DISTINCT s.sha256 FROM evidence e JOIN sighting s ON s.evidence_key = e.key WHERE e.package_key = $1";
-    const PUBLISHER: &str = "SELECT DISTINCT s.sha256 FROM evidence e JOIN sighting s ON s.evidence_key = e.key WHERE e.publisher_key = $1";
-    let mut files = BTreeSet::new();
-    for key in keys {
-        for select in [PACKAGE, PUBLISHER] {
-            for row in sqlx::query(select).bind(key.as_slice()).fetch_all(&mut *work).await? {
-                files.insert(Columns(&row).sha256("sha256")?);
-            }
-        }
-    }
-    Ok(files)
-}
-
 /// Files met in a profile, in order, from after `after`.
 pub(super) async fn files_of_profile(work: &mut Connection, profile: ProfileId, after: &Sha256, limit: u32) -> Result<Vec<Sha256>> {
     const SELECT: &str = "SELECT DISTINCT sha256 FROM sighting WHERE profile_id = $1 AND sha256 > $2 ORDER BY sha256 LIMIT $3";
@@ -122,6 +146,7 @@ fn sighting(row: &Columns<'_>) -> Result<SightingRow> {
     Ok(SightingRow {
         file: row.sha256("sha256")?,
         profile: row.profile("profile_id")?,
+        key: row.array("evidence_key")?,
         evidence: row.json("evidence")?,
         package: key(row.maybe_bytes("package_key")?),
         publisher: key(row.maybe_bytes("publisher_key")?),

@@ -163,7 +163,8 @@ impl Store {
             .await?;
         let target = format!("{} in {}", decision.source.name(), decision.owner);
         let (before, after) = (word(&published), word(&decision.decision));
-        let act = Act { at: now, actor, action: "source.draft", target: &target, before: Some(&before), after: Some(&after) };
+        let (before, after, comment) = (Some(before.as_str()), Some(after.as_str()), decision.comment.as_deref());
+        let act = Act { at: now, actor, action: "source.draft", target: &target, before, after, comment };
         audit::append(&mut work, act).await?;
         work.commit().await?;
         Ok(())

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::audit::{self, Act};
 use super::column::Columns;
-use super::{Cursor, Page, PageRequest, Result, Store, mint};
+use super::{Connection, Cursor, Page, PageRequest, Result, Store, mint};
 
 /// A token to be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,25 +84,6 @@ impl Store {
         Ok(token)
     }
 
-    /// Spends one use, if there is a token with this secret that has one left, is not revoked and has not expired.
-    ///
-    /// # Errors
-    /// [`super::StoreError`].
-    pub async fn spend_token(&self, secret_hash: &[u8; 32], now: i64) -> Result<Option<SpentToken>> {
-        const SPEND: &str = "UPDATE token SET uses_left = uses_left - 1 \
-             WHERE secret_hash = $1 AND uses_left > 0 AND revoked_at IS NULL AND expires_at > $2 RETURNING id, profile_id";
-        const NAME: &str = "SELECT name FROM profile WHERE id = $1";
-        let mut work = self.begin().await?;
-        let Some(row) = sqlx::query(SPEND).bind(secret_hash.as_slice()).bind(now).fetch_optional(&mut *work).await? else {
-            return Ok(None);
-        };
-        let (id, profile) = (Columns(&row).uuid("id")?, Columns(&row).profile("profile_id")?);
-        let name = sqlx::query(NAME).bind(profile.as_bytes().as_slice()).fetch_one(&mut *work).await?;
-        let spent = SpentToken { id, profile, profile_name: Columns(&name).text("name")? };
-        work.commit().await?;
-        Ok(Some(spent))
-    }
-
     /// Tokens in order of making, spent, expired and revoked ones too.
     ///
     /// # Errors
@@ -131,6 +112,19 @@ impl Store {
         work.commit().await?;
         Ok(found)
     }
+}
+
+/// Spends one use, if there is a token with this secret that has one left, is not revoked and has not expired.
+pub(super) async fn spend(work: &mut Connection, secret_hash: &[u8; 32], now: i64) -> Result<Option<SpentToken>> {
+    const SPEND: &str = "UPDATE token SET uses_left = uses_left - 1 \
+         WHERE secret_hash = $1 AND uses_left > 0 AND revoked_at IS NULL AND expires_at > $2 RETURNING id, profile_id";
+    const NAME: &str = "SELECT name FROM profile WHERE id = $1";
+    let Some(row) = sqlx::query(SPEND).bind(secret_hash.as_slice()).bind(now).fetch_optional(&mut *work).await? else {
+        return Ok(None);
+    };
+    let (id, profile) = (Columns(&row).uuid("id")?, Columns(&row).profile("profile_id")?);
+    let name = sqlx::query(NAME).bind(profile.as_bytes().as_slice()).fetch_one(work).await?;
+    Ok(Some(SpentToken { id, profile, profile_name: Columns(&name).text("name")? }))
 }
 
 fn token(row: &Columns<'_>) -> Result<TokenView> {

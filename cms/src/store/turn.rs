@@ -11,7 +11,7 @@ use super::file::KnownFile;
 use super::incident::{NewIncident, amend, open_detail, raise};
 use super::mark::Marked;
 use super::reputation::{Answered, answer_before};
-use super::{Connection, Result};
+use super::{Connection, Result, entry};
 use crate::allowlist::{is_worse, opinion};
 use crate::incident::{Detail, Execution, HOSTS_NAMED_MAX, Holder, Kind, PATHS_NAMED_MAX, PROCESSES_NAMED_MAX, Turn};
 
@@ -100,10 +100,15 @@ async fn executed_before(work: &mut Connection, file: &Sha256, reputation: &Repu
     Ok(())
 }
 
-/// A host says what of a turned file is still in use there: completes the open incident, or makes one of its own where it was closed.
+/// A host says what of a turned file is still in use there: completes the open incident, or makes one of its own where it was closed and
+/// the file is a threat. A host that never met the file has nothing to say about it.
 pub(super) async fn still_in_use(work: &mut Connection, host: HostId, report: &Turned, now: i64) -> Result<()> {
     const NAME: &str = "SELECT name FROM host WHERE id = $1";
     const ANSWER: &str = "SELECT class, trust_factor, threat_level, threat_name, no_answer FROM file WHERE sha256 = $1";
+    const MET: &str = "SELECT h.profile_id FROM host h WHERE h.id = $1 \
+         AND EXISTS (SELECT 1 FROM observation o WHERE o.sha256 = $2 AND o.host_id = h.id)";
+    let met = sqlx::query(MET).bind(host.as_bytes().as_slice()).bind(report.file.as_bytes().as_slice());
+    let Some(met) = met.fetch_optional(&mut *work).await? else { return Ok(()) };
     let name = sqlx::query(NAME).bind(host.as_bytes().as_slice()).fetch_one(&mut *work).await?;
     let holder = Holder {
         host_id: host,
@@ -126,6 +131,10 @@ pub(super) async fn still_in_use(work: &mut Connection, host: HostId, report: &T
     };
     let answer = super::file::answer(&Columns(&row))?;
     let Some(now_said) = answer.reputation().map(opinion) else { return Ok(()) };
+    let people = entry::people(&entry::of(work, &[report.file]).await?, Columns(&met).profile("profile_id")?);
+    if !answer.is_threat() && people.denied.is_none() {
+        return Ok(());
+    }
     let turn = Turn { from: now_said.clone(), to: now_said, hosts: vec![holder], host_count: 1, allows_removed: 0 };
     raise(work, &NewIncident { kind, file, host: None, detail: Detail::Turn(Box::new(turn)) }, now).await
 }

@@ -1,4 +1,5 @@
-//! From the listening socket to authenticated connections: TLS 1.3 with a deadline, and a bound on everything a stranger can take.
+//! From the listening socket to authenticated connections: TLS 1.3 with a deadline, and a bound on everything a stranger or one host can
+//! take.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,8 +12,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::crowd::Crowd;
 use super::tally::Tally;
-use super::wire::{Peer, Wire};
+use super::wire::{Life, Peer, Wire};
+use crate::lease::Lease;
 
 /// For TCP accepted to TLS established. Slow links of real hosts need a few round trips.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
@@ -25,6 +28,9 @@ const STRANGERS_MAX: usize = 512;
 
 /// How long a connection without a certificate lives.
 const STRANGER_LIFE: Duration = Duration::from_secs(60);
+
+/// How long a host's connection stands without a stream or a request on it.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// Pause after the system could not accept, as when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -44,6 +50,7 @@ struct Bounds {
     connections: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
 }
 
 impl Acceptor {
@@ -52,6 +59,7 @@ impl Acceptor {
             connections: Arc::new(Semaphore::new(self.connections_max)),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
+            crowd: Arc::default(),
         };
         loop {
             let accepted = tokio::select! {
@@ -79,6 +87,7 @@ impl Acceptor {
             tls: self.tls.clone(),
             _turn: turn,
             strangers: Arc::clone(&bounds.strangers),
+            crowd: Arc::clone(&bounds.crowd),
             tally: Arc::clone(&self.tally),
             ready: self.ready.clone(),
         };
@@ -97,6 +106,7 @@ struct Handshake {
     /// Given back when the handshake has ended.
     _turn: OwnedSemaphorePermit,
     strangers: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
     tally: Arc<Tally>,
     ready: mpsc::Sender<Wire>,
 }
@@ -123,12 +133,18 @@ impl Handshake {
         let stream = self.tls.accept(socket).await.map_err(|error| error.to_string())?;
         let host = peer_host(stream.get_ref().1.peer_certificates()).map_err(|error| error.to_string())?;
         let mut places = vec![place];
-        let mut end = None;
-        if host.is_none() {
+        let lease = Lease::new();
+        let life = if let Some(host) = host {
+            let Some(place) = self.crowd.enter(host) else {
+                Tally::add(&self.tally.connections_refused, 1);
+                return Err(format!("host {host} has too many connections already"));
+            };
+            Life::Host(lease.watch(IDLE), place)
+        } else {
             let stranger = Arc::clone(&self.strangers).try_acquire_owned();
             places.push(stranger.map_err(|_| "too many connections without a certificate".to_owned())?);
-            end = Some(Box::pin(tokio::time::sleep(STRANGER_LIFE)));
-        }
-        Ok(Wire { stream, peer: Peer { address, host }, end, _places: places })
+            Life::Stranger(Box::pin(tokio::time::sleep(STRANGER_LIFE)))
+        };
+        Ok(Wire { stream, peer: Peer { address, host, lease }, life, _places: places })
     }
 }

@@ -6,6 +6,7 @@
 
 mod acceptor;
 mod alive;
+mod crowd;
 mod dispatch;
 mod nudge;
 mod place;

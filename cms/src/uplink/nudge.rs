@@ -2,6 +2,7 @@
 //! one look, so a storm of changes is a single query.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -66,6 +67,12 @@ impl Nudge {
         Due(self.due.load(Ordering::Acquire)).has(due)
     }
 
+    /// As [`Self::take`], but after `rest` everything is to be looked at, nudged or not: a change whose telling was lost, by whatever
+    /// mistake, is late then and not missing until something else happens.
+    pub(super) async fn take_within(&self, rest: Duration) -> Due {
+        tokio::time::timeout(rest, self.take()).await.unwrap_or(Due::EVERYTHING)
+    }
+
     /// Waits for something to look at and takes all of it.
     pub(super) async fn take(&self) -> Due {
         loop {
@@ -95,5 +102,15 @@ mod tests {
         }
         nudge.nudge(Due::VERDICTS);
         assert_eq!(nudge.take().await, Due::VERDICTS);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_session_nobody_nudges_looks_at_everything_by_itself() {
+        let nudge = Nudge::new(Due(0));
+        let rest = Duration::from_secs(30);
+        let began = tokio::time::Instant::now();
+        assert_eq!(nudge.take_within(rest).await, Due::EVERYTHING);
+        assert_eq!(began.elapsed(), rest);
+        nudge.nudge(Due::POLICY);
+        assert_eq!(nudge.take_within(rest).await, Due::POLICY, "a nudge does not wait for it");
     }
 }

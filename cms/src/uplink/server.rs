@@ -18,13 +18,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::service::interceptor::InterceptedService;
 
 use super::acceptor::Acceptor;
 use super::alive::Alive;
 use super::dispatch::dispatch;
 use super::place::Sessions;
 use super::renewal::{Renewal, issue};
-use super::service::{SNAPSHOTS_MAX, Service, Shared, WRITES_MAX};
+use super::service::{SNAPSHOTS_MAX, Service, Shared, WRITES_MAX, certified};
 use super::settings::Settings;
 use super::tally::Tally;
 use super::watch::Watch;
@@ -75,6 +76,14 @@ pub enum BindError {
     Store(#[from] StoreError),
 }
 
+impl BindError {
+    /// What the configuration says is wrong, however often it is tried.
+    #[must_use]
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::Certificate(_))
+    }
+}
+
 /// Why a running server ended by itself.
 #[derive(Debug, thiserror::Error)]
 #[error("the uplink ended: {0}")]
@@ -122,6 +131,7 @@ impl Server {
             alive: Alive::default(),
             writes: Semaphore::new(WRITES_MAX),
             snapshots: Semaphore::new(SNAPSHOTS_MAX),
+            begun: std::sync::Mutex::default(),
             presence: Mutex::default(),
             tasks: TaskTracker::new(),
             cancel: cancel.clone(),
@@ -209,6 +219,7 @@ impl Server {
 
 fn router(shared: &Arc<Shared>) -> tonic::transport::server::Router {
     let enrollment = first_contact::Service::new(shared.store.clone(), shared.keys.clone(), shared.clock.clone());
+    let uplink = UplinkServer::new(Service(Arc::clone(shared))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -217,5 +228,5 @@ fn router(shared: &Arc<Shared>) -> tonic::transport::server::Router {
         .initial_connection_window_size(WINDOW_BYTES)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .add_service(EnrollmentServer::new(enrollment).max_decoding_message_size(first_contact::MESSAGE_BYTES_MAX))
-        .add_service(UplinkServer::new(Service(Arc::clone(shared))).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(InterceptedService::new(uplink, certified(Arc::clone(&shared.tally))))
 }

@@ -1,10 +1,11 @@
 //! The gRPC service behind every stream: who it is, whether it may, its hello and its place; then a session takes over.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use doorward_policy::HostId;
+use doorward_policy::{HostId, ProfileId};
 use doorward_proto::enrollment::{RenewRequest, RenewResponse};
 use doorward_proto::limit::PROTOCOL;
 use doorward_proto::uplink::{AgentMessage, Hello};
@@ -49,6 +50,8 @@ pub(super) struct Shared {
     /// Fair, so a host that floods waits behind every other.
     pub(super) writes: Semaphore,
     pub(super) snapshots: Semaphore,
+    /// Profiles whose policy began a new epoch since the server started.
+    pub(super) begun: std::sync::Mutex<BTreeSet<ProfileId>>,
     /// Held while it is written that a host came or went.
     pub(super) presence: Mutex<()>,
     pub(super) tasks: TaskTracker,
@@ -85,7 +88,8 @@ impl Service {
             self.tell_of_clone(&host, peer).await;
             return Err(Status::aborted("another copy of this machine is connected with the same certificate; enroll one of them anew"));
         };
-        Ok(Session { shared: Arc::clone(&self.0), host: host.id, profile: host.profile_id, place, hello })
+        let hold = peer.map(|peer| peer.lease.hold());
+        Ok(Session { shared: Arc::clone(&self.0), host: host.id, profile: host.profile_id, place, hello, _hold: hold })
     }
 
     async fn tell_of_clone(&self, host: &Host, peer: Option<&Peer>) {
@@ -97,6 +101,17 @@ impl Service {
         if let Err(error) = self.0.store.raise_incident(&incident, self.0.clock.now_micros()).await {
             tracing::error!(%error, host = %host.id, "the incident was not written");
         }
+    }
+}
+
+/// Turns away whoever shows no certificate before a byte of what it sends is read: [`Service`] takes messages of some MiB.
+pub(super) fn certified(tally: Arc<Tally>) -> impl Fn(Request<()>) -> Result<Request<()>, Status> + Clone {
+    move |request| {
+        if request.extensions().get::<Peer>().is_some_and(|peer| peer.host.is_some()) {
+            return Ok(request);
+        }
+        Tally::add(&tally.refused, 1);
+        Err(Status::unauthenticated("no client certificate; enroll this host first"))
     }
 }
 
@@ -121,23 +136,23 @@ impl Uplink for Service {
 
     async fn connect(&self, request: Request<Streaming<v1::AgentMessage>>) -> Result<Response<Self::ConnectStream>, Status> {
         let peer = request.extensions().get::<Peer>().cloned();
+        let _hold = peer.as_ref().map(|peer| peer.lease.hold());
         let mut inbound = request.into_inner();
         let session = self.open(peer.as_ref(), &mut inbound).await.inspect_err(|status| {
             self.0.tally.refused.fetch_add(1, Relaxed);
             tracing::info!(peer = ?peer, code = ?status.code(), "a stream was refused");
         })?;
         let (outbox, outbound) = Outbox::new();
-        if let Err(end) = session.welcome(&outbox).await {
-            tracing::error!(host = %session.host, error = ?end, "a host cannot be welcomed");
-            session.leave().await;
-            return Err(end.status().unwrap_or_else(|| Status::unavailable("the stream ended before its welcome")));
-        }
+        // From here on nothing waits in this future, which ends when the client leaves: what is written about the host's coming is
+        // written by a task that also writes that it went.
         self.0.tasks.spawn(session.run(inbound, outbox));
         Ok(Response::new(ReceiverStream::new(outbound)))
     }
 
     async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewResponse>, Status> {
-        let host = self.host(request.extensions().get::<Peer>()).await?;
+        let peer = request.extensions().get::<Peer>().cloned();
+        let _hold = peer.as_ref().map(|peer| peer.lease.hold());
+        let host = self.host(peer.as_ref()).await?;
         let invalid = |error: &dyn std::fmt::Display| Status::invalid_argument(error.to_string());
         let request = RenewRequest::try_from(request.into_inner()).map_err(|error| invalid(&error))?;
         let now = self.0.clock.now_micros();

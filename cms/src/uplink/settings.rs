@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use doorward_proto::certificate::{CertificateError, check_server_names};
 use serde::Deserialize;
 
 /// Where hosts connect to.
@@ -16,6 +17,16 @@ pub struct Settings {
     pub connections_max: usize,
     /// After how many seconds without a word a host counts as silent.
     pub silent_after_s: u32,
+}
+
+impl Settings {
+    /// Whether a server can be run by them: hosts must be able to check whom they talk to.
+    ///
+    /// # Errors
+    /// [`CertificateError::NoServerName`] and [`CertificateError::ServerName`].
+    pub fn check(&self) -> Result<(), CertificateError> {
+        check_server_names(&self.names)
+    }
 }
 
 impl Default for Settings {

@@ -16,7 +16,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Connections turned away because all places were taken.
+    /// Connections turned away because all places, or all of their host, were taken.
     #[must_use]
     pub fn connections_refused(&self) -> u64 {
         self.connections_refused.load(Relaxed)

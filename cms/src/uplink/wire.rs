@@ -13,13 +13,27 @@ use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::crowd::HostPlace;
+use crate::lease::{Lease, Watch};
+
 /// Who is at the other end of a connection; stands in the extensions of every request that comes over it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Peer {
     /// Where it comes from; for throttling and logs.
     pub address: SocketAddr,
     /// By its certificate; `None` when it showed none. Whether the host was removed meanwhile is the store's to say.
     pub host: Option<HostId>,
+    /// Of the connection; held by whatever is done on it.
+    pub(super) lease: Lease,
+}
+
+/// How long a connection lives.
+#[derive(Debug)]
+pub(super) enum Life {
+    /// Until then, whatever it does: it can only enroll.
+    Stranger(Pin<Box<Sleep>>),
+    /// For its stream, and for a rest without one.
+    Host(Watch, #[expect(dead_code, reason = "given back when the connection ends")] HostPlace),
 }
 
 /// The connection.
@@ -27,20 +41,23 @@ pub struct Peer {
 pub(super) struct Wire {
     pub(super) stream: TlsStream<TcpStream>,
     pub(super) peer: Peer,
-    /// When a stranger's connection ends, whatever it does. A host's lives on.
-    pub(super) end: Option<Pin<Box<Sleep>>>,
+    /// When it ends by itself.
+    pub(super) life: Life,
     /// Given back when the connection ends.
     pub(super) _places: Vec<OwnedSemaphorePermit>,
 }
 
 impl Wire {
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        self.end.as_mut().is_some_and(|end| end.as_mut().poll(cx).is_ready())
+        match &mut self.life {
+            Life::Stranger(end) => end.as_mut().poll(cx).is_ready(),
+            Life::Host(watch, _) => watch.is_over(cx),
+        }
     }
 }
 
 fn over() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "a connection without a certificate is for enrollment and short")
+    io::Error::new(io::ErrorKind::TimedOut, "the connection stood without a stream, or without a certificate, for too long")
 }
 
 impl Connected for Wire {

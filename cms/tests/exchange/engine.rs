@@ -306,3 +306,41 @@ async fn the_empty_file_is_never_asked_about() {
     assert!(!provider.asked().concat().contains(&Sha256::EMPTY));
     engine.stop().await;
 }
+
+#[tokio::test]
+async fn an_answer_that_grew_stale_while_there_was_no_provider_is_refreshed_by_the_next() {
+    let (cms, provider) = (TestCms::new().await, TestProvider::new());
+    provider.says("run", known(0));
+    let host = cms.host("web-1").await;
+    let engine = Running::start(&cms, Arc::new(provider.clone()), 0);
+    host.executes("/opt/run", "run").await;
+    becomes(&cms, "run", StatusReason::Known).await;
+    engine.stop().await;
+
+    let engine = Running::start(&cms, Arc::new(NotConfigured), 0);
+    advance(&cms, 8 * 24 * HOUR);
+    host.executes("/opt/new", "new").await;
+    becomes(&cms, "new", StatusReason::NotConfigured).await;
+    assert_eq!(cms.detail("run").await.lookup.last_error, None, "nobody waits for a refresh, so it does not fail either");
+    engine.stop().await;
+
+    provider.says("run", malicious(5, "Linux.Worm"));
+    let engine = Running::start(&cms, Arc::new(provider.clone()), 0);
+    becomes(&cms, "run", StatusReason::Malicious).await;
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_asks_to_come_back_at_once_is_not_asked_in_a_hot_loop() {
+    let (cms, provider) = (TestCms::new().await, TestProvider::new());
+    provider.fails(Failure::RateLimited { host: "ti.example".into(), retry_after: Some(std::time::Duration::ZERO) });
+    let host = cms.host("web-1").await;
+    let engine = Running::start(&cms, Arc::new(provider.clone()), 0);
+    for number in 0..20 {
+        let content = format!("run-{number}");
+        host.executes("/opt/run", &content).await;
+        becomes(&cms, &content, StatusReason::ProviderError).await;
+    }
+    assert_eq!(provider.asked().len(), 1, "the clock stands, so the wait is not over");
+    engine.stop().await;
+}

@@ -53,7 +53,7 @@ async fn without_a_certificate_there_is_no_stream_and_no_renewal() {
     let request = Bytes::copy_from_slice(HostKey::generate().unwrap().request_der());
     let status = client.renew(v1::RenewRequest { certificate_request: request }).await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated, "{status}");
-    assert_eq!(server.tally.refused(), 1);
+    assert_eq!(server.tally.refused(), 2);
 }
 
 #[tokio::test]

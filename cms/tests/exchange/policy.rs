@@ -134,19 +134,3 @@ async fn a_new_mode_reaches_the_host_and_its_answer_is_kept() {
     })
     .await;
 }
-
-#[tokio::test]
-async fn a_host_from_the_future_keeps_its_policy() {
-    let (server, agent) = server_with_decisions().await;
-    let Position { epoch, revision } = position(&server).await;
-    let hello = v1::Hello { policy_epoch: epoch, policy_revision: revision + 100, settings_revision: 900, ..agent.hello() };
-    let mut stream = agent.connect_with(&server, hello).await.unwrap();
-    server.cms.decide("a", Decision::Allowed).await;
-    stream
-        .send_raw(v1::AgentMessage {
-            body: Some(v1::agent_message::Body::Heartbeat(v1::Heartbeat { health: Some(v1::Health::default()) })),
-        })
-        .await;
-    stream.close();
-    assert_eq!(stream.end().await.code(), Code::Ok, "nothing older is sent");
-}

@@ -3,13 +3,13 @@
 use doorward_cms::incident::{Detail, Kind};
 use doorward_cms::store::NewIncident;
 use doorward_policy::{Class, Decision, Fit, PathBytes, StatusReason};
-use doorward_proto::report::{Coverage, Process, ReportBody, Turned, Uncovered};
+use doorward_proto::report::{Coverage, Process, ReportBody, Turned, Uncovered, Unjudged};
 use serde_json::json;
 
 use crate::support::{Found, HOUR, NOON, TestCms, file, known, malicious, suspicious, unknown};
 
 fn process(pid: u32) -> Process {
-    Process { pid, start_ticks: 1, uid: 0, parent_pid: 1, parent_path: None, parent_sha256: None, container: None }
+    Process { pid, start_ticks: 1, uid: Some(0), parent_pid: 1, parent_path: None, parent_sha256: None, container: None }
 }
 
 #[tokio::test]
@@ -49,6 +49,38 @@ async fn a_host_that_still_runs_a_turned_file_is_named_with_its_processes() {
     assert_eq!(turn.from.class, Class::Suspicious, "what the incident said before stays");
 }
 
+fn unjudged(path: &str, process: Process, at: i64) -> ReportBody {
+    let path = PathBytes::new(path);
+    let reason = "file_too_large".to_owned();
+    ReportBody::Unjudged(Unjudged { path, process, reason, denied: false, first_observed_at: at, last_observed_at: at, count: 2 })
+}
+
+#[tokio::test]
+async fn executions_nobody_could_judge_are_one_incident_of_their_host_that_names_each_path_process_and_reason() {
+    let cms = TestCms::new().await;
+    let (web, db) = (cms.host("web-1").await, cms.host("db-1").await);
+    let gone = Process { uid: None, start_ticks: 0, ..process(9) };
+    web.report([unjudged("/tmp/big", process(7), NOON), unjudged("/tmp/big", gone, NOON)]).await;
+    web.report([unjudged("/tmp/big", process(8), NOON + 5), unjudged("/tmp/other", process(10), NOON)]).await;
+    let incident = cms.open_incident(Kind::ExecutionUnjudged).await;
+    assert_eq!((incident.file, incident.host.as_deref(), incident.count), (None, Some("web-1"), 2));
+    let Detail::Unjudged { unjudged: told } = incident.detail else { panic!("{incident:?}") };
+    let named: Vec<_> = told.iter().map(|it| (it.path.to_string(), it.process.pid, it.process.uid, it.reason.as_str(), it.count)).collect();
+    let expected = [("/tmp/big", 7, Some(0), 4), ("/tmp/big", 9, None, 2), ("/tmp/other", 10, Some(0), 2)];
+    let expected: Vec<_> =
+        expected.iter().map(|(path, pid, uid, count)| ((*path).to_owned(), *pid, *uid, "file_too_large", *count)).collect();
+    assert_eq!(named, expected);
+    assert_eq!(told[0].last_observed_at, NOON + 5);
+    for number in 0..100 {
+        db.report([unjudged(&format!("/tmp/{number}"), process(7), NOON)]).await;
+    }
+    let incidents = cms.open_incidents().await;
+    let flood = incidents.iter().find(|incident| incident.host.as_deref() == Some("db-1")).unwrap();
+    let Detail::Unjudged { unjudged: told } = &flood.detail else { panic!("{flood:?}") };
+    assert_eq!((flood.count, told.len()), (100, doorward_cms::incident::UNJUDGED_NAMED_MAX));
+    assert_eq!(told[0].path, PathBytes::new("/tmp/0"), "what gave the alarm is not pushed out");
+}
+
 #[tokio::test]
 async fn a_turn_for_the_better_and_a_repeated_answer_are_no_incidents() {
     let cms = TestCms::new().await;
@@ -76,7 +108,7 @@ async fn running_what_nobody_knows_is_one_incident_that_counts() {
     assert!(incidents.iter().all(|incident| incident.kind == Kind::NewProcess));
     let Detail::Execution(execution) = &incidents[0].detail else { panic!() };
     assert_eq!((execution.path.to_string().as_str(), execution.reason), ("/opt/a", StatusReason::Pending));
-    assert_eq!(execution.process.as_ref().unwrap().uid, 1000);
+    assert_eq!(execution.process.as_ref().unwrap().uid, Some(1000));
 }
 
 #[tokio::test]

@@ -234,3 +234,46 @@ async fn a_listing_comes_in_pages_that_leave_nothing_out() {
     files.dedup();
     assert_eq!(files.len(), 25);
 }
+
+#[tokio::test]
+async fn a_scan_a_former_reference_host_began_is_a_reference_scan_no_more() {
+    let cms = TestCms::new().await;
+    let (old, new) = (cms.host("old").await, cms.host("new").await);
+    let scan = old.scan_requested(&cms).await;
+    assert!(scan.reference);
+    cms.with_settings(serde_json::json!({ "reference_host": new.id.to_string() })).await;
+    old.finds([Found::new("/opt/worm", "worm").in_scan(scan.id)]).await;
+    assert_eq!(cms.row("worm").await.sources.words().collect::<Vec<_>>(), ["scan"]);
+}
+
+#[tokio::test]
+async fn after_the_reference_host_was_removed_the_next_host_scanned_takes_its_place() {
+    let cms = TestCms::new().await;
+    let (old, new) = (cms.host("old").await, cms.host("new").await);
+    old.scan_requested(&cms).await;
+    assert!(!new.scan_requested(&cms).await.reference);
+    let _ = cms.store.remove_host(old.id, "ada", cms.now()).await.unwrap();
+    let scan = new.scan_requested(&cms).await;
+    assert!(scan.reference);
+    let profile = cms.store.profile("default").await.unwrap().unwrap();
+    assert_eq!((profile.draft.reference_host, profile.published.reference_host), (Some(new.id), Some(new.id)));
+    new.finds([Found::new("/opt/a", "a").in_scan(scan.id)]).await;
+    assert_eq!(cms.row("a").await.sources.words().collect::<Vec<_>>(), ["reference_scan"]);
+}
+
+#[tokio::test]
+async fn epochs_a_host_makes_up_are_not_remembered_without_end() {
+    let cms = TestCms::new().await;
+    let mut web = cms.host("web-1").await;
+    for nth in 0..40 {
+        cms.clock.advance(1);
+        web.epoch = [nth; 16];
+        web.report([ReportBody::Health(Health::default())]).await;
+    }
+    let mut remembered = 0;
+    for nth in 0..40 {
+        remembered += usize::from(cms.store.watermark(web.id, &[nth; 16]).await.unwrap() > 0);
+    }
+    assert_eq!(remembered, 8);
+    assert!(cms.store.watermark(web.id, &[39; 16]).await.unwrap() > 0, "the newest is one of them");
+}

@@ -126,6 +126,47 @@ async fn a_person_can_have_anything_asked_again() {
         let failed = Failed { file: file("b"), error: "invalid".into(), no_answer: NoAnswer::ProviderError, not_before: None };
         cms.allowlist.failed(&[failed]).await.unwrap();
     }
-    assert_eq!(cms.store.retry_unanswered(cms.now()).await.unwrap(), 1, "the one without an answer");
+    assert_eq!(cms.store.retry_given_up(cms.now()).await.unwrap(), 1, "the one without an answer");
     assert_eq!(take(&cms, Priority::Refresh).await, [(file("b"), Priority::New)]);
+}
+
+#[tokio::test]
+async fn what_is_asked_for_while_a_question_is_in_flight_is_asked_once_more() {
+    for what in [Recheck::File(file("a")), Recheck::All] {
+        let cms = TestCms::new().await;
+        cms.host("web-1").await.executes("/opt/a", "a").await;
+        take(&cms, Priority::Refresh).await;
+        let (count, effect) = cms.store.recheck(&what, cms.now()).await.unwrap();
+        assert_eq!((count, effect.lookups), (1, true), "{what:?}");
+        assert!(take(&cms, Priority::Refresh).await.is_empty(), "it is still in flight");
+        cms.ti_says("a", known(0)).await;
+        assert_eq!(take(&cms, Priority::Refresh).await, [(file("a"), Priority::Executed)], "{what:?}");
+        cms.ti_says("a", known(0)).await;
+        assert!(take(&cms, Priority::Refresh).await.is_empty(), "once");
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_for_while_a_question_fails_is_not_given_up() {
+    let cms = TestCms::new().await;
+    cms.host("web-1").await.executes("/opt/a", "a").await;
+    take(&cms, Priority::Refresh).await;
+    let _ = cms.store.recheck(&Recheck::File(file("a")), cms.now()).await.unwrap();
+    let failed = Failed { file: file("a"), error: "invalid_hash".into(), no_answer: NoAnswer::ProviderError, not_before: None };
+    cms.allowlist.failed(&[failed]).await.unwrap();
+    assert_eq!(take(&cms, Priority::Refresh).await.len(), 1);
+}
+
+#[tokio::test]
+async fn only_a_person_has_a_checksum_asked_about_again_that_the_provider_does_not_take() {
+    let cms = TestCms::new().await;
+    cms.host("web-1").await.finds([Found::new("/opt/a", "a"), Found::new("/opt/b", "b")]).await;
+    take(&cms, Priority::Refresh).await;
+    cms.ti_says("b", known(0)).await;
+    let failed =
+        |content, error: &str| Failed { file: file(content), error: error.into(), no_answer: NoAnswer::ProviderError, not_before: None };
+    cms.allowlist.failed(&[failed("a", "invalid_hash"), failed("b", "not_configured")]).await.unwrap();
+    assert_eq!(cms.store.retry_given_up(cms.now()).await.unwrap(), 1);
+    assert_eq!(take(&cms, Priority::Refresh).await, [(file("b"), Priority::Refresh)], "given up with an answer, and asked again");
+    assert_eq!(cms.store.recheck(&Recheck::File(file("a")), cms.now()).await.unwrap().0, 1);
 }

@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says what went wrong by panicking")]
 
 mod decision;
+mod evidence;
 mod incident;
 mod ingest;
 mod lookup;
 mod marking;
+mod publication;
 mod publish;
 mod source;
 mod support;

@@ -208,15 +208,48 @@ async fn hosts_that_hold_a_changed_file_can_catch_up_on_it_and_others_never_see_
     let (web, db) = (cms.host("web-1").await, cms.host("db-1").await);
     web.finds([Found::new("/opt/a", "a"), Found::new("/opt/b", "b")]).await;
     db.finds([Found::new("/opt/b", "b")]).await;
-    let before = cms.store.newest_change().await.unwrap();
+    let since = async |host, cursor| {
+        let page = cms.store.verdicts_after(host, cursor, 10).await.unwrap();
+        (page.verdicts.into_iter().map(|verdict| verdict.file).collect::<Vec<_>>(), page.cursor)
+    };
+    // Nothing changed so far, so a host that was told nothing is told of its files anew each time.
+    cms.ti_says("a", malicious(1, "X")).await;
+    let (_, of_web) = since(web.id, Default::default()).await;
+    let (_, of_db) = since(db.id, Default::default()).await;
     cms.ti_says("a", suspicious()).await;
     cms.ti_says("b", known(0)).await;
-    let since = async |host, change| {
-        let verdicts = cms.store.verdicts_since(host, change, 10).await.unwrap();
-        verdicts.into_iter().map(|verdict| verdict.file).collect::<Vec<_>>()
-    };
-    assert_eq!(since(web.id, before).await, [file("a"), file("b")]);
-    assert_eq!(since(db.id, before).await, [file("b")]);
-    let newest = cms.store.newest_change().await.unwrap();
-    assert!(since(web.id, newest).await.is_empty());
+    let (told, of_web) = since(web.id, of_web).await;
+    assert_eq!(told, [file("a"), file("b")]);
+    assert_eq!(since(db.id, of_db).await.0, [file("b")]);
+    assert!(since(web.id, of_web).await.0.is_empty());
+}
+
+#[tokio::test]
+async fn a_threats_new_name_is_told_to_hosts_that_hold_it() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    web.executes("/opt/a", "a").await;
+    cms.ti_says("a", malicious(4, "Linux.Old.Name")).await;
+    let cursor = cms.store.verdicts_after(web.id, Default::default(), 10).await.unwrap().cursor;
+    let mut wakes = cms.signals.subscribe();
+    cms.ti_says("a", malicious(4, "Linux.New.Name")).await;
+    let wake = wakes.next().await;
+    assert_eq!((wake.who, wake.what), (doorward_cms::signals::Who::Host(web.id), doorward_cms::signals::What::Verdicts));
+    let told = cms.store.verdicts_after(web.id, cursor, 10).await.unwrap().verdicts;
+    assert_eq!(told[0].threat_name.as_deref(), Some("Linux.New.Name"));
+}
+
+#[tokio::test]
+async fn a_drafted_allow_of_an_unknown_file_goes_when_ti_comes_to_doubt_it() {
+    let cms = TestCms::new().await;
+    cms.with_settings(json!({ "allow_unknown": "reference_scan" })).await;
+    let golden = cms.host("golden").await;
+    let scan = golden.scan_requested(&cms).await.id;
+    golden.finds([Found::new("/opt/a", "a").in_scan(scan)]).await;
+    cms.ti_says("a", unknown()).await;
+    assert!(cms.row("a").await.decision.unwrap().draft);
+    cms.ti_says("a", known(5)).await;
+    assert_eq!(cms.row("a").await.decision, None);
+    assert_eq!(cms.publish().await.allowed, 0);
+    assert_eq!(cms.policy_on("a").await.allowed_by_rule, None);
 }

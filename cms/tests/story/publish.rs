@@ -26,11 +26,11 @@ async fn settings_mean_nothing_until_they_are_published() {
 async fn a_hosts_own_mode_stands_above_its_profiles() {
     let cms = TestCms::new().await;
     let web = cms.host("web-1").await;
-    cms.store.set_host_mode(web.id, Some(Mode::Protect), "ada", cms.now()).await.unwrap();
+    let _ = cms.store.set_host_mode(web.id, Some(Mode::Protect), "ada", cms.now()).await.unwrap();
     let own = cms.store.host_settings(web.id).await.unwrap().unwrap();
     cms.with_settings(json!({ "mode": "disabled" })).await;
     assert_eq!(cms.store.host_settings(web.id).await.unwrap().unwrap().mode, Mode::Protect);
-    cms.store.set_host_mode(web.id, None, "ada", cms.now()).await.unwrap();
+    let _ = cms.store.set_host_mode(web.id, None, "ada", cms.now()).await.unwrap();
     let profiles = cms.store.host_settings(web.id).await.unwrap().unwrap();
     assert_eq!(profiles.mode, Mode::Disabled);
     assert!(profiles.revision > own.revision);

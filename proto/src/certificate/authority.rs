@@ -137,6 +137,17 @@ impl Authority {
     }
 }
 
+/// Whether a server certificate can carry these names, as [`Authority::issue_server`] takes them.
+///
+/// # Errors
+/// [`CertificateError::ServerName`] and [`CertificateError::NoServerName`].
+pub fn check_server_names(names: &[String]) -> Result<(), CertificateError> {
+    if names.is_empty() {
+        return Err(CertificateError::NoServerName);
+    }
+    names.iter().try_for_each(|name| server_name(name).map(drop))
+}
+
 fn new_key() -> Result<KeyPair, CertificateError> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|_| CertificateError::Making("a key"))
 }

@@ -9,7 +9,7 @@ mod name;
 mod pem;
 mod validity;
 
-pub use authority::{Authority, AuthorityPem, ServerCredential};
+pub use authority::{Authority, AuthorityPem, ServerCredential, check_server_names};
 pub use key::HostKey;
 pub use name::{ca_key_hash, host_id_of};
 pub use pem::{chain_from_pem, chain_to_pem};

@@ -6,7 +6,7 @@ use doorward_policy::{Blake3, Evidence, Md5, ScanId, Sha1, Sha256, Use};
 use super::{ConvertError, Fault, cut, field, word};
 use crate::limit;
 use crate::report::{
-    Coverage, Denial, FailureCount, FileFacts, Health, Inventory, Observation, Process, Report, ReportBody, Turned, Uncovered,
+    Coverage, Denial, FailureCount, FileFacts, Health, Inventory, Observation, Process, Report, ReportBody, Turned, Uncovered, Unjudged,
 };
 use crate::v1;
 
@@ -160,6 +160,36 @@ impl From<Denial> for v1::Denial {
     }
 }
 
+impl TryFrom<v1::Unjudged> for Unjudged {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Unjudged) -> Result<Self, ConvertError> {
+        Ok(Self {
+            path: field::path("Unjudged.path", &message.path)?,
+            process: field::required("Unjudged.process", message.process)?.try_into()?,
+            reason: field::text("Unjudged.reason", message.reason, limit::WORD_BYTES_MAX)?,
+            denied: message.denied,
+            first_observed_at: message.first_observed_at,
+            last_observed_at: message.last_observed_at,
+            count: message.count,
+        })
+    }
+}
+
+impl From<Unjudged> for v1::Unjudged {
+    fn from(unjudged: Unjudged) -> Self {
+        Self {
+            path: cut::path(&unjudged.path),
+            process: Some(unjudged.process.into()),
+            reason: cut::text(unjudged.reason, limit::WORD_BYTES_MAX),
+            denied: unjudged.denied,
+            first_observed_at: unjudged.first_observed_at,
+            last_observed_at: unjudged.last_observed_at,
+            count: unjudged.count,
+        }
+    }
+}
+
 impl TryFrom<v1::Uncovered> for Uncovered {
     type Error = ConvertError;
 
@@ -282,6 +312,7 @@ impl TryFrom<v1::Report> for Report {
             Body::Inventory(body) => ReportBody::Inventory(body.try_into()?),
             Body::Turned(body) => ReportBody::Turned(body.try_into()?),
             Body::Health(body) => ReportBody::Health(body.try_into()?),
+            Body::Unjudged(body) => ReportBody::Unjudged(body.try_into()?),
         };
         Ok(Self { sequence: message.sequence, body })
     }
@@ -297,6 +328,7 @@ impl From<Report> for v1::Report {
             ReportBody::Inventory(body) => Body::Inventory(body.into()),
             ReportBody::Turned(body) => Body::Turned(body.into()),
             ReportBody::Health(body) => Body::Health(body.into()),
+            ReportBody::Unjudged(body) => Body::Unjudged(body.into()),
         };
         Self { sequence: report.sequence, body: Some(body) }
     }

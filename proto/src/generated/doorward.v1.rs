@@ -432,11 +432,13 @@ pub struct FileFacts {
 pub struct Process {
     #[prost(uint32, tag = "1")]
     pub pid: u32,
-    /// Clock ticks since boot, field 22 of /proc/PID/stat: with pid it names one process of one boot.
+    /// Clock ticks since boot, field 22 of /proc/PID/stat: with pid it names one process of one boot. 0 when the process was gone
+    /// before anybody could look.
     #[prost(uint64, tag = "2")]
     pub start_ticks: u64,
-    #[prost(uint32, tag = "3")]
-    pub uid: u32,
+    /// Effective user; absent when the process was gone before anybody could look.
+    #[prost(uint32, optional, tag = "3")]
+    pub uid: ::core::option::Option<u32>,
     #[prost(uint32, tag = "4")]
     pub parent_pid: u32,
     /// Path of the parent's executable, at most 4095 bytes; empty when it could not be read.
@@ -496,6 +498,31 @@ pub struct Denial {
     /// It was undecided and the profile's unverified action denied it, or the deadline ran out.
     #[prost(bool, tag = "3")]
     pub undecided: bool,
+}
+/// An execution whose file could not be identified, so that nothing judged it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unjudged {
+    /// Where the file was met, raw bytes, at most 4095.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
+    /// Who executed it, as far as it could be told.
+    #[prost(message, optional, tag = "2")]
+    pub process: ::core::option::Option<Process>,
+    /// Code of the failure table, at most 64 bytes: why the file could not be identified.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// It was denied for it.
+    #[prost(bool, tag = "4")]
+    pub denied: bool,
+    /// Microseconds since 1970, UTC.
+    #[prost(int64, tag = "5")]
+    pub first_observed_at: i64,
+    /// Microseconds since 1970, UTC.
+    #[prost(int64, tag = "6")]
+    pub last_observed_at: i64,
+    /// How often, since this report was opened.
+    #[prost(uint64, tag = "7")]
+    pub count: u64,
 }
 /// What is watched and what is not changed.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -598,7 +625,7 @@ pub struct FailureCount {
 pub struct Report {
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
-    #[prost(oneof = "report::Body", tags = "2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "report::Body", tags = "2, 3, 4, 5, 6, 7, 8")]
     pub body: ::core::option::Option<report::Body>,
 }
 /// Nested message and enum types in `Report`.
@@ -617,6 +644,8 @@ pub mod report {
         Turned(super::Turned),
         #[prost(message, tag = "7")]
         Health(super::Health),
+        #[prost(message, tag = "8")]
+        Unjudged(super::Unjudged),
     }
 }
 /// What a file is by its content.

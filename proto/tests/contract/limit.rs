@@ -9,6 +9,7 @@ use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, Renew
 use doorward_proto::limit;
 use doorward_proto::report::{
     Batch, Coverage, FailureCount, Full, Health, Inventory, InventorySource, Observation, Process, ReportBody, Source, Turned, Uncovered,
+    Unjudged,
 };
 use doorward_proto::uplink::{
     AgentMessage, CmsMessage, CommandResult, Hello, HostSettings, PolicyState, SettingsState, StartScan, Verdict, Welcome,
@@ -113,6 +114,18 @@ fn source() -> InventorySource {
     InventorySource { source: Source::Package(sample::package()), files: 1, executed: 0, modified: 0 }
 }
 
+fn unjudged() -> Unjudged {
+    Unjudged {
+        path: path(1),
+        process: sample::process(),
+        reason: "file_too_large".into(),
+        denied: false,
+        first_observed_at: sample::NEW_YEAR,
+        last_observed_at: sample::NEW_YEAR,
+        count: 1,
+    }
+}
+
 fn turned() -> Turned {
     Turned { file: sample::file(1), paths: Vec::new(), live: Vec::new(), last_executed_at: None }
 }
@@ -155,6 +168,8 @@ fn limits_of_reports() -> Vec<Limit> {
         limit!("Process.parent_path", PATH_BYTES_MAX, Process, v1::Process, sample::process(), parent_path = |len| Some(path(len)), blob),
         limit!("Process.container", NAME_BYTES_MAX, Process, v1::Process, sample::process(), container = some_text, text),
         limit!("Observation.path", PATH_BYTES_MAX, Observation, v1::Observation, sample::observation(), path = path, blob),
+        limit!("Unjudged.path", PATH_BYTES_MAX, Unjudged, v1::Unjudged, unjudged(), path = path, blob),
+        limit!("Unjudged.reason", WORD_BYTES_MAX, Unjudged, v1::Unjudged, unjudged(), reason = text, text),
         limit!("Uncovered.mount_point", PATH_BYTES_MAX, Uncovered, v1::Uncovered, uncovered(), mount_point = path, blob),
         limit!("Uncovered.filesystem", WORD_BYTES_MAX, Uncovered, v1::Uncovered, uncovered(), filesystem = text, text),
         limit!("Uncovered.reason", SENTENCE_BYTES_MAX, Uncovered, v1::Uncovered, uncovered(), reason = text, text),

@@ -48,7 +48,7 @@ pub(crate) fn publisher() -> PublisherEvidence {
 }
 
 pub(crate) fn process() -> Process {
-    Process { pid: 7, start_ticks: 70, uid: 1000, parent_pid: 1, parent_path: None, parent_sha256: None, container: None }
+    Process { pid: 7, start_ticks: 70, uid: Some(1000), parent_pid: 1, parent_path: None, parent_sha256: None, container: None }
 }
 
 pub(crate) fn observation() -> Observation {

@@ -7,7 +7,7 @@ use doorward_policy::{
 use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, RenewRequest, RenewResponse};
 use doorward_proto::report::{
     Batch, Coverage, Denial, FailureCount, FileFacts, Health, Inventory, InventorySource, Observation, Process, Report, ReportBody, Source,
-    Turned, Uncovered,
+    Turned, Uncovered, Unjudged,
 };
 use doorward_proto::snapshot::{Delta, Head, Part, REMOVAL_BYTES, Record, RecordKind, RecordScope, SignedHead};
 use doorward_proto::uplink::{
@@ -96,8 +96,8 @@ fn file_facts() -> impl Strategy<Value = FileFacts> {
 }
 
 fn process() -> impl Strategy<Value = Process> {
-    (any::<[u32; 3]>(), any::<u64>(), some_path(), of(sha256()), some_text(255)).prop_map(
-        |([pid, uid, parent_pid], start_ticks, parent_path, parent_sha256, container)| Process {
+    (any::<[u32; 2]>(), of(any::<u32>()), any::<u64>(), some_path(), of(sha256()), some_text(255)).prop_map(
+        |([pid, parent_pid], uid, start_ticks, parent_path, parent_sha256, container)| Process {
             pid,
             start_ticks,
             uid,
@@ -158,6 +158,20 @@ fn turned() -> impl Strategy<Value = Turned> {
     })
 }
 
+fn unjudged() -> impl Strategy<Value = Unjudged> {
+    (path(), process(), text(64), any::<bool>(), any::<[i64; 2]>(), any::<u64>()).prop_map(
+        |(path, process, reason, denied, [first_observed_at, last_observed_at], count)| Unjudged {
+            path,
+            process,
+            reason,
+            denied,
+            first_observed_at,
+            last_observed_at,
+            count,
+        },
+    )
+}
+
 fn health() -> impl Strategy<Value = Health> {
     let failure = (text(64), any::<u64>()).prop_map(|(reason, count)| FailureCount { reason, count });
     (any::<u64>(), any::<u64>(), vec(failure, 0..4)).prop_map(|(pending, dropped, failures)| Health { pending, dropped, failures })
@@ -172,6 +186,7 @@ pub(crate) fn report_body() -> impl Strategy<Value = ReportBody> {
         inventory().prop_map(ReportBody::Inventory),
         turned().prop_map(ReportBody::Turned),
         health().prop_map(ReportBody::Health),
+        unjudged().prop_map(ReportBody::Unjudged),
     ]
 }
 

@@ -3,6 +3,7 @@
 //! Every measured round is a process of its own, ours and the peers' alike: timed from outside, from start to end, so that
 //! neither inherits the other's memory. Nothing else in the project depends on a time.
 
+mod agent;
 mod figure;
 mod limit;
 mod machine;

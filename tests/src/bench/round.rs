@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use doorward_agent::identify::{Identifier, IdentityStore, Limits};
 use doorward_agent::scan::{ByPackage, Cancel, Finding, Options, Progress, Scan, Sink};
@@ -16,6 +16,7 @@ use doorward_policy::PathBytes;
 use doorward_service::clock::Clock;
 use serde::{Deserialize, Serialize};
 
+use super::agent::high_water_mark_mib;
 use super::limit;
 
 /// What a round does.
@@ -121,9 +122,7 @@ impl Round {
 /// The high-water mark of this process's memory, binary and libraries included.
 fn peak_rss_mib() -> Result<f64> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc/self/status")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024.0)
+    high_water_mark_mib(&status)
 }
 
 /// Counts findings, as a host would queue them.

@@ -34,7 +34,7 @@ pub struct ScanBench {
     /// Rounds of each side; medians are printed
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Figures to leave out: first, packaged, rescan
+    /// Figures to leave out: first, packaged, rescan, memory
     #[arg(long, value_delimiter = ',')]
     skip: Vec<String>,
 }
@@ -66,8 +66,9 @@ impl ScanBench {
         if self.wants("rescan") {
             rounds.rescan()?;
         }
-        let peak = rounds.peak_rss_mib;
-        rounds.figures.rows.push(Row::alone("scan.memory", "MiB", peak));
+        if self.wants("memory") {
+            rounds.memory()?;
+        }
         if self.json {
             println!("{}", serde_json::to_string(&rounds.figures)?);
         } else {
@@ -90,10 +91,6 @@ impl Rounds<'_> {
         };
         self.note(caches.to_owned());
         self.note(format!("medians of {} rounds, sides in alternating order, every round a process of its own", self.options.rounds));
-        self.note(format!(
-            "scan.memory: highest VmHWM of all scans measured here, of the file system {} is on",
-            self.options.root.display()
-        ));
     }
 
     /// A scan that knows nothing beside the limit.
@@ -182,6 +179,35 @@ impl Rounds<'_> {
             Ok(())
         })?;
         self.cost("scan.rescan", &ours, "find -xdev -type f -printf %s", &peer)
+    }
+
+    /// What a host pays in memory: the running agent's, and beside it the scan's alone.
+    fn memory(&mut self) -> Result<()> {
+        let root = &self.options.root;
+        let library = format!(
+            "scan.memory_library: highest VmHWM of the scans measured here, which count findings and keep only identities; the file system {} is on",
+            root.display()
+        );
+        self.note(library);
+        if self.peak_rss_mib > 0.0 {
+            self.figures.rows.push(Row::alone("scan.memory_library", "MiB", self.peak_rss_mib));
+        }
+        if std::env::var_os("DOORWARD_BIN_DIR").is_none() {
+            self.note(
+                "scan.memory: not measured, because DOORWARD_BIN_DIR does not say where the programs are; `cargo xtask bench` does"
+                    .to_owned(),
+            );
+            return Ok(());
+        }
+        let agent = super::agent::scan(&self.options.root)?;
+        self.note(format!(
+            "scan.memory: VmHWM of a running `doorward-agent`, with its stores, watches and uplink, after a reference scan of {} for a real CMS: {} files on every local file system, {} reported",
+            self.options.root.display(),
+            agent.files,
+            agent.unresolved,
+        ));
+        self.figures.rows.push(Row::alone("scan.memory", "MiB", agent.peak_rss_mib));
+        Ok(())
     }
 
     fn cost(&mut self, name: &'static str, ours: &[f64], peer_name: &'static str, peer: &[f64]) -> Result<()> {

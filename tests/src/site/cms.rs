@@ -4,13 +4,14 @@ use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use doorward_policy::Sha256;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::host::HostBuilder;
-use super::program::{Program, ask};
+use super::program::{Program, ask, path};
 use super::wait::eventually;
 use crate::ti::{Checksum, Options, Record, RecordStatus, Simulator};
 
@@ -20,7 +21,13 @@ pub struct Site {
     cms: Option<Program>,
     port: u16,
     folder: TempDir,
+    /// Size of the disk the state is on, in MiB; `None` for the machine's own.
+    disk_mib: Option<u32>,
 }
+
+/// Mounts a small disk on the state folder ($1), puts back what was there (kept in $2), and becomes the server. The mount is seen by that
+/// server alone and goes with it.
+const ON_SMALL_DISK: &str = r#"set -e; state=$1 kept=$2 mib=$3; shift 3; mount -t tmpfs -o "size=${mib}m,mode=0700" doorward "$state"; cp -a "$kept/." "$state/"; exec "$@""#;
 
 impl Site {
     /// Starts both and waits until the CMS answers.
@@ -38,13 +45,54 @@ impl Site {
     /// As [`Site::start`].
     #[must_use]
     pub fn start_with(configuration: &str) -> Self {
+        let mut site = Self::initialised(configuration);
+        site.serve();
+        site
+    }
+
+    /// As [`Site::start`], with the state on a disk of so many MiB.
+    ///
+    /// # Errors
+    /// Why there can be no such disk here.
+    ///
+    /// # Panics
+    /// As [`Site::start`].
+    pub fn start_on_small_disk(mib: u32) -> Result<Self, String> {
+        if !nix::unistd::Uid::effective().is_root() {
+            return Err("mounting a small disk needs root".to_owned());
+        }
+        let mounts =
+            Command::new("unshare").args(["--mount", "--propagation", "private", "mount", "-t", "tmpfs", "doorward", "/mnt"]).output();
+        match mounts {
+            Ok(output) if output.status.success() => {}
+            Ok(output) => return Err(format!("nothing can be mounted: {}", String::from_utf8_lossy(&output.stderr).trim())),
+            Err(error) => return Err(format!("there is no unshare: {error}")),
+        }
+        let mut site = Self { disk_mib: Some(mib), ..Self::initialised("") };
+        fs::rename(site.folder.path().join("state"), site.folder.path().join("kept")).expect("the state can be moved");
+        fs::create_dir(site.folder.path().join("state")).expect("a folder to mount on");
+        site.serve();
+        Ok(site)
+    }
+
+    /// The small disk, as this process reaches it through the server's.
+    ///
+    /// # Panics
+    /// When the server does not run.
+    #[must_use]
+    pub fn small_disk(&mut self) -> PathBuf {
+        let state = self.folder.path().join("state");
+        let state = state.strip_prefix("/").expect("a temporary folder is absolute").to_owned();
+        Path::new("/proc").join(self.cms().pid().to_string()).join("root").join(state)
+    }
+
+    fn initialised(configuration: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ti = Simulator::start(Options::default()).expect("the simulator starts");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
-        let mut site = Self { ti, cms: None, port, folder };
+        let site = Self { ti, cms: None, port, folder, disk_mib: None };
         fs::write(site.config(), site.configuration() + configuration).expect("the configuration can be written");
         site.ask(&["init"]).expect("init makes keys and database");
-        site.serve();
         site
     }
 
@@ -70,7 +118,17 @@ impl Site {
         fs::create_dir_all(self.folder.path().join("run")).expect("a folder for the socket");
         let config = self.config();
         let arguments = [OsStr::new("--config"), config.as_os_str(), OsStr::new("serve")];
-        self.cms = Some(Program::spawn("doorward-cms", arguments, self.folder.path().join("cms.log")));
+        let log = self.folder.path().join("cms.log");
+        self.cms = Some(match self.disk_mib {
+            None => Program::spawn("doorward-cms", arguments, log),
+            Some(mib) => {
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "--propagation", "private", "sh", "-c", ON_SMALL_DISK, "sh"]);
+                command.args([self.folder.path().join("state"), self.folder.path().join("kept")]).arg(mib.to_string());
+                command.arg(path("doorward-cms")).args(arguments);
+                Program::spawn_command("doorward-cms", command, log)
+            }
+        });
         eventually("the CMS answers on its socket", || self.ask(&["stats"]).ok());
     }
 

@@ -21,6 +21,8 @@ pub struct HostBuilder<'a> {
     name: String,
     folder: TempDir,
     status: String,
+    /// Whose files the agent looks at; `None` for a root of the host's own.
+    foreign_root: Option<PathBuf>,
 }
 
 impl<'a> HostBuilder<'a> {
@@ -31,7 +33,7 @@ impl<'a> HostBuilder<'a> {
         for part in ["root/var/lib/dpkg/info", "root/opt", "root/usr/bin", "state", "run"] {
             fs::create_dir_all(folder.path().join(part)).expect("a folder of the host");
         }
-        Self { site, name: name.to_owned(), folder, status: String::new() }
+        Self { site, name: name.to_owned(), folder, status: String::new(), foreign_root: None }
     }
 
     /// Puts a file on the host, mode 755. The path's bytes need not be text; it does not start with a slash.
@@ -67,6 +69,13 @@ impl<'a> HostBuilder<'a> {
         self
     }
 
+    /// Lets the agent look at a root that is there already, as a bench does with the machine's. It reads there and writes nothing.
+    #[must_use]
+    pub fn on_root(mut self, root: &Path) -> Self {
+        self.foreign_root = Some(root.to_owned());
+        self
+    }
+
     /// The host's root folder.
     #[must_use]
     pub fn root(&self) -> PathBuf {
@@ -93,13 +102,19 @@ impl<'a> HostBuilder<'a> {
     #[must_use]
     pub fn unenrolled(self) -> Unenrolled {
         let folder = self.folder.path().display();
-        let config = format!(
-            "state_dir = \"{folder}/state\"\nruntime_dir = \"{folder}/run\"\nroot = \"{folder}/root\"\n[uplink]\nreconnect_min_ms = 20\nreconnect_max_ms = 200\n"
-        );
+        let root = self.foreign_root.clone().unwrap_or_else(|| self.root());
+        let config = configuration(&format!("{folder}/state"), &format!("{folder}/run"), &root.display().to_string());
         fs::write(self.folder.path().join("agent.toml"), config).expect("the configuration can be written");
         let site_url = self.site.url();
         Unenrolled { host: Host { name: self.name, id: String::new(), folder: self.folder, agent: None }, site_url }
     }
+}
+
+/// What stands in an agent's configuration; it tries again soon, as a test has no patience.
+pub(crate) fn configuration(state_dir: &str, runtime_dir: &str, root: &str) -> String {
+    format!(
+        "state_dir = \"{state_dir}\"\nruntime_dir = \"{runtime_dir}\"\nroot = \"{root}\"\n[uplink]\nreconnect_min_ms = 20\nreconnect_max_ms = 200\n"
+    )
 }
 
 /// A host that no CMS knows.

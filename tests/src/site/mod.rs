@@ -8,6 +8,9 @@ mod host;
 mod program;
 mod wait;
 
+pub(crate) use host::configuration;
+pub(crate) use program::{answer, path};
+
 pub use cms::Site;
 pub use host::{Host, HostBuilder};
 pub use program::{Program, sha256, unheard_of};

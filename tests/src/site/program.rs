@@ -24,7 +24,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 /// When nobody said where the programs are: a system test never falls back on another build.
-pub(super) fn path(name: &str) -> PathBuf {
+pub(crate) fn path(name: &str) -> PathBuf {
     let folder = std::env::var_os(FOLDER_VARIABLE);
     let folder = folder.unwrap_or_else(|| no_programs(FOLDER_VARIABLE));
     let path = Path::new(&folder).join(name);
@@ -51,9 +51,15 @@ impl Program {
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
     {
-        let output = File::options().create(true).append(true).open(&log).expect("the log can be written");
         let mut command = Command::new(path(name));
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        command.args(arguments);
+        Self::spawn_command(name, command, log)
+    }
+
+    /// Starts a command that is or becomes a program of the project; what it logs is appended to the file.
+    pub(crate) fn spawn_command(name: &str, mut command: Command, log: PathBuf) -> Self {
+        let output = File::options().create(true).append(true).open(&log).expect("the log can be written");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
         let child = command.spawn().expect("the program starts");
         Self { name: name.to_owned(), child, log }
     }
@@ -108,12 +114,16 @@ impl Drop for Program {
 /// Runs a command of the project to its end: its JSON, or what it said on standard error.
 pub(super) fn ask(name: &str, arguments: &[&OsStr]) -> Result<Value, String> {
     let output = Command::new(path(name)).args(arguments).stdin(Stdio::null()).output().expect("the program starts");
-    let printed = String::from_utf8_lossy(&output.stdout);
-    if !output.status.success() {
-        return Err(format!("{} ({})", String::from_utf8_lossy(&output.stderr).trim(), output.status));
+    answer(output.status, &String::from_utf8_lossy(&output.stdout), &String::from_utf8_lossy(&output.stderr))
+}
+
+/// The JSON of a command of the project that has ended, or what it said on standard error.
+pub(crate) fn answer(status: ExitStatus, printed: &str, complained: &str) -> Result<Value, String> {
+    if !status.success() {
+        return Err(format!("{} ({status})", complained.trim()));
     }
     let last = printed.trim().lines().last().unwrap_or("null");
-    serde_json::from_str(last).or_else(|_| serde_json::from_str(&printed)).map_err(|error| format!("no JSON ({error}): {printed}"))
+    serde_json::from_str(last).or_else(|_| serde_json::from_str(printed)).map_err(|error| format!("no JSON ({error}): {printed}"))
 }
 
 /// The bytes of a real program that no other test and no machine has: the loader ignores what stands behind it.

@@ -5,6 +5,7 @@
 mod decision;
 mod enrollment;
 mod execution;
+mod full_disk;
 mod intelligence;
 mod kill;
 mod scan;

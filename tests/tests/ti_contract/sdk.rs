@@ -41,12 +41,25 @@ pub(crate) struct Sdk {
     modules: Option<PathBuf>,
 }
 
-/// Why there can be no SDK on this machine, to be said loudly.
-pub(crate) type Missing = String;
+/// Why there can be no SDK on this machine, to be said loudly: the package registry cannot be reached. Nothing else excuses it, or a
+/// machine that could check the contract would pass without having done so.
+pub(crate) type Unreachable = String;
+
+/// What pip says when it did not get as far as asking the registry.
+const NO_NETWORK: [&str; 8] = [
+    "Failed to establish a new connection",
+    "Temporary failure in name resolution",
+    "NameResolutionError",
+    "ConnectTimeoutError",
+    "Network is unreachable",
+    "No route to host",
+    "Connection refused",
+    "Cannot connect to proxy",
+];
 
 impl Sdk {
-    /// Finds or makes the folder. The inner error is a machine without the tools; the outer one is a failure.
-    pub(crate) fn installed() -> Result<Result<Self, Missing>> {
+    /// Finds or makes the folder. The inner error is a machine without a network; the outer one is a failure.
+    pub(crate) fn installed() -> Result<Result<Self, Unreachable>> {
         let cache = cache();
         fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
         let _lock = lock(&cache.join("venv-rl-sdk.lock"))?;
@@ -55,11 +68,18 @@ impl Sdk {
             return Ok(Ok(sdk));
         }
         if !works(Command::new("python3").arg("--version")) {
-            return Ok(Err("there is no python3".to_owned()));
+            bail!("there is no python3, which the contract with the vendor's SDK needs; `cargo xtask test` installs it as root");
         }
-        let made = Self::in_environment(&folder)?;
-        let Some(sdk) = made.map_or_else(|| Self::in_plain_folder(&folder), |sdk| Ok(Some(sdk)))? else {
-            return Ok(Err("python3 has neither venv nor pip (apt install python3-venv)".to_owned()));
+        let made = match Self::in_environment(&folder)? {
+            Some(made) => made,
+            None => match Self::in_plain_folder(&folder)? {
+                Some(made) => made,
+                None => bail!("python3 has neither venv nor pip; `cargo xtask test` installs pip as root"),
+            },
+        };
+        let sdk = match made {
+            Ok(sdk) => sdk,
+            Err(unreachable) => return Ok(Err(unreachable)),
         };
         ensure!(sdk.imports(), "{PACKAGE} {VERSION} was installed in {} but cannot be imported", folder.display());
         Ok(Ok(sdk))
@@ -84,18 +104,17 @@ impl Sdk {
     }
 
     /// `None` when this Python cannot make virtual environments, as Debian's without python3-venv.
-    fn in_environment(folder: &Path) -> Result<Option<Self>> {
+    fn in_environment(folder: &Path) -> Result<Option<Result<Self, Unreachable>>> {
         remove(folder)?;
         if !works(Command::new("python3").args(["-m", "venv"]).arg(folder)) {
             return Ok(None);
         }
         let sdk = Self::environment(folder);
-        install(Command::new(&sdk.python).args(["-m", "pip"]), None)?;
-        Ok(Some(sdk))
+        Ok(Some(install(Command::new(&sdk.python).args(["-m", "pip"]), None)?.map(|()| sdk)))
     }
 
     /// `None` when there is no pip either.
-    fn in_plain_folder(folder: &Path) -> Result<Option<Self>> {
+    fn in_plain_folder(folder: &Path) -> Result<Option<Result<Self, Unreachable>>> {
         remove(folder)?;
         let sdk = Self::plain(folder);
         let module = || {
@@ -110,8 +129,7 @@ impl Sdk {
         } else {
             return Ok(None);
         };
-        install(&mut pip, sdk.modules.as_deref())?;
-        Ok(Some(sdk))
+        Ok(Some(install(&mut pip, sdk.modules.as_deref())?.map(|()| sdk)))
     }
 
     /// Runs the script and reads the JSON it prints.
@@ -142,18 +160,21 @@ fn cache() -> PathBuf {
     named.or_else(home).unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into())
 }
 
-fn install(pip: &mut Command, target: Option<&Path>) -> Result<()> {
+fn install(pip: &mut Command, target: Option<&Path>) -> Result<Result<(), Unreachable>> {
     pip.args(["install", "--quiet", "--disable-pip-version-check"]);
     if let Some(target) = target {
         pip.arg("--target").arg(target);
     }
     let finished = finish(pip.arg(format!("{PACKAGE}=={VERSION}")), INSTALL_DEADLINE)?;
-    ensure!(
-        finished.status.success(),
-        "pip could not install {PACKAGE} {VERSION}; it needs PyPI once, or a DOORWARD_TEST_CACHE that has it:\n{}",
-        finished.errors
-    );
-    Ok(())
+    if finished.status.success() {
+        return Ok(Ok(()));
+    }
+    if let Some(sign) = NO_NETWORK.iter().find(|sign| finished.errors.contains(**sign)) {
+        return Ok(Err(format!(
+            "pip cannot reach the package registry ({sign}); it is needed once, or a DOORWARD_TEST_CACHE that has the SDK"
+        )));
+    }
+    bail!("pip reaches the registry and could not install {PACKAGE} {VERSION}:\n{}", finished.errors)
 }
 
 /// Other tests wait here while one installs.

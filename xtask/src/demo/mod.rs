@@ -18,6 +18,7 @@ use crate::binary::{self, Profile};
 use crate::step::{self, Failure, Outcome};
 use narrator::Narrator;
 use site::Site;
+use story::Ending;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -42,6 +43,19 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
+    let told = tell(options);
+    if let (true, Err(failure)) = (options.json, &told) {
+        // Whoever reads the last line must find the outcome there, however far the story came.
+        println!("{}", serde_json::json!({"ok": false, "error": failure.to_string()}));
+    }
+    let ending = told?;
+    if options.json {
+        println!("{}", ending.to_json());
+    }
+    if ending.ok || !step::is_root() { Ok(()) } else { Err(Failure::new("not every live step was observed; see above")) }
+}
+
+fn tell(options: &Options) -> Outcome<Ending> {
     let narrator = Narrator::new(options.json);
     let folder = binary::build(Profile::Release)?;
     narrator.chapter("A site of its own, on this machine");
@@ -58,8 +72,5 @@ pub(crate) fn run(options: &Options) -> Outcome {
     site.close();
     let ending = told?;
     narrator.table(&ending);
-    if options.json {
-        println!("{}", ending.to_json());
-    }
-    if ending.ok || !step::is_root() { Ok(()) } else { Err(Failure::new("not every live step was observed; see above")) }
+    Ok(ending)
 }

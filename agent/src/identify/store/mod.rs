@@ -73,6 +73,8 @@ pub struct IdentityStore {
     key: FingerprintKey,
     generation: ArcSwap<Generation>,
     recent: Mutex<Recent>,
+    /// Held while a generation is made: all of them grow in one file.
+    writing: Mutex<()>,
     /// `None` when nothing is kept: in memory only, or somebody else holds the folder.
     folder: Option<Folder>,
 }
@@ -130,6 +132,7 @@ impl IdentityStore {
             key,
             generation: ArcSwap::from_pointee(generation),
             recent: Mutex::new(Recent::new(overlay, is_written)),
+            writing: Mutex::default(),
             folder: lock.map(|lock| Folder { path: folder.to_owned(), _lock: lock }),
         };
         Ok((store, problems))
@@ -141,7 +144,7 @@ impl IdentityStore {
         let mut key = FingerprintKey::default();
         entropy(&mut key);
         let recent = Mutex::new(Recent::new(None, false));
-        Self { key, generation: ArcSwap::default(), recent, folder: None }
+        Self { key, generation: ArcSwap::default(), recent, writing: Mutex::default(), folder: None }
     }
 
     /// What is remembered of a candidate; `None` as well when MD5 is wanted and was not taken then.
@@ -182,6 +185,7 @@ impl IdentityStore {
     /// # Errors
     /// Whatever the file system says; nothing is lost from memory or from what was on disk.
     pub fn checkpoint(&self, whole: Option<(&Pass<'_>, u64)>) -> io::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.generation.load_full();
         // A pass over a generation that was replaced meanwhile cannot tell what is gone.
         let whole = whole.filter(|(pass, _)| pass.is_over(&old));

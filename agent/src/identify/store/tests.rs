@@ -313,3 +313,26 @@ fn learning_goes_on_while_a_generation_is_written() {
     drop(store);
     assert_eq!(known_candidates(&test.open_well(), 0..3000), 2000);
 }
+
+#[test]
+fn checkpoints_at_one_time_do_not_spoil_each_other() {
+    const THREADS: u64 = 4;
+    const ROUNDS: u64 = 20;
+    let place = TestStore::new();
+    let store = place.open_well();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let store = &store;
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let first = (thread * ROUNDS + round) * 100;
+                    learn_candidates(store, first..first + 100, false);
+                    store.checkpoint(None).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(store.gauges().candidates as u64, THREADS * ROUNDS * 100);
+    drop(store);
+    assert_eq!(place.open_well().gauges().candidates as u64, THREADS * ROUNDS * 100);
+}

@@ -2,7 +2,7 @@
 
 use doorward_policy::{PathBytes, ScanId, Sha256, Status, Use};
 use doorward_proto::report::{
-    Coverage, Denial, FailureCount, Health, Inventory, InventorySource, Observation, Source, Turned as TurnedReport, Uncovered,
+    Coverage, Denial, FailureCount, Health, Inventory, InventorySource, Observation, Source, Turned as TurnedReport, Uncovered, Unjudged,
 };
 use doorward_proto::uplink::{Verdict, VerdictDecision};
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,54 @@ impl TryFrom<Denied> for Denial {
 
     fn try_from(denied: Denied) -> Result<Self, Unreadable> {
         Ok(Self { observation: denied.observed.try_into()?, row: denied.row, undecided: denied.undecided })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::pending) struct Unidentified {
+    pub(in crate::pending) path: Vec<u8>,
+    pub(in crate::pending) process: StoredProcess,
+    pub(in crate::pending) reason: String,
+    pub(in crate::pending) denied: bool,
+    first_observed_at: i64,
+    last_observed_at: i64,
+    pub(in crate::pending) count: u64,
+}
+
+impl Unidentified {
+    /// As [`Observed::count_in`].
+    pub(in crate::pending) fn count_in(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.first_observed_at = self.first_observed_at.min(other.first_observed_at);
+        self.last_observed_at = self.last_observed_at.max(other.last_observed_at);
+    }
+}
+
+impl From<Unjudged> for Unidentified {
+    fn from(unjudged: Unjudged) -> Self {
+        Self {
+            path: unjudged.path.as_bytes().to_vec(),
+            process: unjudged.process.into(),
+            reason: unjudged.reason,
+            denied: unjudged.denied,
+            first_observed_at: unjudged.first_observed_at,
+            last_observed_at: unjudged.last_observed_at,
+            count: unjudged.count,
+        }
+    }
+}
+
+impl From<Unidentified> for Unjudged {
+    fn from(stored: Unidentified) -> Self {
+        Self {
+            path: PathBytes::new(stored.path),
+            process: stored.process.into(),
+            reason: stored.reason,
+            denied: stored.denied,
+            first_observed_at: stored.first_observed_at,
+            last_observed_at: stored.last_observed_at,
+            count: stored.count,
+        }
     }
 }
 

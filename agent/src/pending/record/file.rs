@@ -87,6 +87,9 @@ impl From<StoredFile> for FileFacts {
     }
 }
 
+/// Stands for a user that nobody could tell; the kernel gives this number to none.
+const UID_UNKNOWN: u32 = u32::MAX;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pending) struct StoredProcess {
     pid: u32,
@@ -103,7 +106,7 @@ impl From<Process> for StoredProcess {
         Self {
             pid: process.pid,
             start_ticks: process.start_ticks,
-            uid: process.uid,
+            uid: process.uid.unwrap_or(UID_UNKNOWN),
             parent_pid: process.parent_pid,
             parent_path: process.parent_path.map(|path| path.as_bytes().to_vec()),
             parent_sha256: process.parent_sha256.map(|digest| *digest.as_bytes()),
@@ -117,7 +120,7 @@ impl From<StoredProcess> for Process {
         Self {
             pid: process.pid,
             start_ticks: process.start_ticks,
-            uid: process.uid,
+            uid: (process.uid != UID_UNKNOWN).then_some(process.uid),
             parent_pid: process.parent_pid,
             parent_path: process.parent_path.map(PathBytes::new),
             parent_sha256: process.parent_sha256.map(Sha256::new),

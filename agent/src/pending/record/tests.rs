@@ -6,6 +6,7 @@ use doorward_policy::{
 };
 use doorward_proto::report::{
     Coverage, Denial, FailureCount, FileFacts, Health, Inventory, InventorySource, Observation, Process, Source, Turned, Uncovered,
+    Unjudged,
 };
 use proptest::prelude::*;
 
@@ -39,8 +40,9 @@ fn file() -> impl Strategy<Value = FileFacts> {
 }
 
 fn process() -> impl Strategy<Value = Process> {
-    (any::<[u32; 3]>(), any::<u64>(), prop::option::of(path()), any::<Option<[u8; 32]>>(), any::<Option<String>>()).prop_map(
-        |([pid, uid, parent_pid], start_ticks, parent_path, parent, container)| Process {
+    let uid = prop::option::of(0..u32::MAX);
+    (any::<[u32; 2]>(), uid, any::<u64>(), prop::option::of(path()), any::<Option<[u8; 32]>>(), any::<Option<String>>()).prop_map(
+        |([pid, parent_pid], uid, start_ticks, parent_path, parent, container)| Process {
             pid,
             start_ticks,
             uid,
@@ -133,6 +135,12 @@ fn body() -> impl Strategy<Value = ReportBody> {
             let failures = failures.into_iter().map(|(reason, count)| FailureCount { reason, count }).collect();
             ReportBody::Health(Health { pending, dropped, failures })
         }),
+        (path(), process(), any::<String>(), any::<bool>(), any::<[i64; 2]>(), any::<u64>()).prop_map(
+            |(path, process, reason, denied, [first, last], count)| {
+                let (first_observed_at, last_observed_at) = (first, last);
+                ReportBody::Unjudged(Unjudged { path, process, reason, denied, first_observed_at, last_observed_at, count })
+            }
+        ),
     ]
 }
 

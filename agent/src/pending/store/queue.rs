@@ -72,9 +72,9 @@ impl Store {
         let Ok(mut record) = Record::decode(&old) else {
             return Ok(false);
         };
-        match (sheet.join, record.observed_mut(), sheet.record.observed()) {
-            (Join::Count | Join::CountUnsent, Some(earlier), Some(later)) => earlier.count_in(later),
-            _ => record = sheet.record.clone(),
+        let is_counted = matches!(sheet.join, Join::Count | Join::CountUnsent) && record.count_in(&sheet.record);
+        if !is_counted {
+            record = sheet.record.clone();
         }
         let new = record.encode(sheet.class);
         slot.put(&self.queue, &new, old.len())?;

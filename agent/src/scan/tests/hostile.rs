@@ -1,7 +1,7 @@
 //! Trees made to hurt whoever walks them.
 
 use std::io::Write;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::AtomicBool;
 
@@ -65,9 +65,6 @@ fn empty_and_huge_sparse_files_cost_little_and_none_is_trusted_for_its_size() {
 
 #[test]
 fn a_sparse_program_of_5_gb_is_identified_within_the_default_limits() {
-    if std::env::var_os("DOORWARD_TEST_LONG").is_none() {
-        return eprintln!("SKIPPED: a_sparse_program_of_5_gb_is_identified because it takes seconds and DOORWARD_TEST_LONG is not set");
-    }
     let root = TestRoot::bare().with("a/huge", script("huge"));
     let file = fs::OpenOptions::new().write(true).open(root.at("a/huge")).unwrap();
     file.set_len(5 << 30).unwrap();
@@ -76,6 +73,7 @@ fn a_sparse_program_of_5_gb_is_identified_within_the_default_limits() {
     let scanned = TestScan::of(&root, &TempDir::new().unwrap()).run();
     assert_eq!(scanned.findings[0].file.attributes.size, 5 << 30);
     assert_eq!(scanned.summary.counts.digested_bytes, 5 << 30);
+    assert!(scanned.summary.skipped.is_empty());
 }
 
 #[test]
@@ -204,4 +202,31 @@ fn names_that_claim_to_be_archives_or_modules_are_looked_at_as_such() {
     jar.write_all(b"not an archive at all").unwrap();
     let scanned = TestScan::of(&root, &TempDir::new().unwrap()).run();
     assert_eq!(scanned.paths(), set(&["/lib/module.ko.xz"]));
+}
+
+#[test]
+fn a_file_kept_from_readers_by_a_lease_is_scanned_when_the_lease_ends() {
+    let root = TestRoot::bare().with("a/run", script("leased"));
+    let holder = fs::OpenOptions::new().write(true).open(root.at("a/run")).unwrap();
+    match crate::system::lease::hold_for_writing(&holder) {
+        Ok(()) => {}
+        Err(error) => return eprintln!("SKIPPED: a_file_kept_from_readers_by_a_lease because there are none here: {error}"),
+    }
+    let opened = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(root.at("a/run")).unwrap_err();
+    assert_eq!(SkipReason::from(opened), SkipReason::Leased);
+    let scanned = std::thread::scope(|scope| {
+        let state = TempDir::new().unwrap();
+        let scan = TestScan::of(&root, &state);
+        let progress = Arc::clone(&scan.progress);
+        scope.spawn(move || {
+            // Given up only once the scan has met it.
+            while progress.reading().files == 0 {
+                std::thread::yield_now();
+            }
+            drop(holder);
+        });
+        scan.run()
+    });
+    assert_eq!(scanned.paths(), set(&["/a/run"]));
+    assert_eq!((scanned.summary.counts.files, scanned.summary.counts.skipped), (1, 0));
 }

@@ -76,3 +76,54 @@ fn a_file_system_mounted_whole_beside_a_part_of_it_is_not_walked_twice() {
     let scanned = TestScan::of(&root, &TempDir::new().unwrap()).only(&["/whole", "/part"]).run();
     assert_eq!(scanned.paths(), set(&["/whole/sub/run", "/whole/top"]));
 }
+
+#[test]
+fn an_overlay_over_several_file_systems_hides_no_file_and_takes_none_for_another() {
+    if !in_namespace_of_its_own("an_overlay_over_several_file_systems_hides_no_file_and_takes_none_for_another") {
+        return;
+    }
+    let root = TestRoot::bare();
+    let merged = make_folder(&root, "merged");
+    let layers = ["upper", "lower"].map(|name| make_folder(&root, name));
+    for layer in &layers {
+        mount(Some("tmpfs"), layer, Some("tmpfs"), MsFlags::empty(), NOTHING).unwrap();
+    }
+    // The first files made on two such file systems have the same inode numbers.
+    root.write("upper/files/new", script("upper"));
+    root.write("lower/files/old", script("lower"));
+    fs::create_dir(root.at("upper/work")).unwrap();
+    let options = format!(
+        "lowerdir={lower}/files,upperdir={upper}/files,workdir={upper}/work,xino=off",
+        upper = layers[0].display(),
+        lower = layers[1].display()
+    );
+    if let Err(error) = mount(Some("overlay"), &merged, Some("overlay"), MsFlags::empty(), Some(options.as_str())) {
+        return eprintln!("SKIPPED: an_overlay_over_several_file_systems because there is no overlay here: {error}");
+    }
+    let over = root.at("merged/over");
+    fs::write(&over, script("under")).unwrap();
+    mount(Some(&root.at("lower/files/old")), &over, NOTHING, MsFlags::MS_BIND, NOTHING).unwrap();
+    let scanned = TestScan::of(&root, &TempDir::new().unwrap()).only(&["/merged"]).run();
+    assert_eq!(scanned.paths(), set(&["/merged/new", "/merged/old"]));
+    assert_eq!(scanned.skips(), [("/merged/over".to_owned(), SkipReason::MountedOver)].into());
+    let identities: BTreeSet<_> = scanned.findings.iter().map(|finding| finding.file.identity.filesystem).collect();
+    assert_eq!(identities.len(), 2, "an inode number counts on its layer");
+}
+
+#[test]
+fn a_mount_below_a_folder_for_everybody_is_told_as_such() {
+    use std::os::unix::fs::PermissionsExt;
+    if !in_namespace_of_its_own("a_mount_below_a_folder_for_everybody_is_told_as_such") {
+        return;
+    }
+    let root = TestRoot::bare();
+    let (open, shut) = (make_folder(&root, "open/disk"), make_folder(&root, "shut/disk"));
+    fs::set_permissions(root.at("open"), fs::Permissions::from_mode(0o777)).unwrap();
+    for (point, path) in [(&open, "open/disk/run"), (&shut, "shut/disk/run")] {
+        mount(Some("tmpfs"), point, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).unwrap();
+        root.write(path, script(path));
+    }
+    let scanned = TestScan::of(&root, &TempDir::new().unwrap()).run();
+    let told: BTreeMap<_, _> = scanned.findings.iter().map(|finding| (finding.path.to_string(), finding.user_writable_folder)).collect();
+    assert_eq!(told, [("/open/disk/run".to_owned(), true), ("/shut/disk/run".to_owned(), false)].into());
+}

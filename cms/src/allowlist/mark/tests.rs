@@ -103,12 +103,51 @@ impl Story {
 
 proptest! {
     #[test]
-    fn a_threat_has_no_automatic_allow_of_any_kind(story in story()) {
+    fn what_people_or_ti_call_a_threat_has_no_automatic_allow_of_any_kind(story in story()) {
         let mark = story.mark();
-        if mark.standing.status == Status::Threat {
+        if story.answer.is_threat() || story.people.denied.is_some() {
+            prop_assert_eq!(mark.standing.status, Status::Threat);
             prop_assert_eq!(mark.rule, None);
             prop_assert_eq!(mark.host_allows, HostAllows::Withdraw);
         }
+    }
+
+    #[test]
+    fn a_sighting_that_a_list_makes_a_threat_fires_no_rule(story in story()) {
+        let denied = |sighting: &Sighting| Sighting { package: Listing::Denied, evidence: package(Fit::Match), ..sighting.clone() };
+        let sightings = story.sightings.iter().map(denied).collect();
+        let story = Story { sightings, rule: None, ..story };
+        if !story.sightings.is_empty() {
+            prop_assert_eq!(story.mark().standing.status, Status::Threat);
+            prop_assert_eq!(story.mark().rule, None);
+            prop_assert_ne!(story.mark().host_allows, HostAllows::Grant);
+        }
+    }
+
+    #[test]
+    fn what_one_host_proves_takes_nothing_from_the_others(story in story(), bits in 0..8_u8, user_writable: bool) {
+        let denied = Sighting {
+            evidence: package(Fit::NoDigest),
+            package: Listing::Denied,
+            sources: Sources::from_bits(bits),
+            user_writable,
+            ..Sighting::unseen()
+        };
+        let before = story.mark();
+        let mut with = story;
+        with.sightings.push(denied);
+        let after = with.mark();
+        prop_assert_eq!(after.standing.status, Status::Threat, "people see it");
+        prop_assert_eq!((after.rule, after.host_allows), (before.rule, before.host_allows));
+        let others = if with.sightings.len() == 1 { Vec::new() } else { before.standings };
+        prop_assert_eq!(&after.standings[..others.len()], &others[..]);
+    }
+
+    #[test]
+    fn a_draft_is_there_only_while_a_setting_asks_for_it(story in story()) {
+        let draft = story.rule.map(|rule| RuleAllow { draft: true, ..rule });
+        let without = Story { rule: None, ..story.clone() };
+        prop_assert_eq!(Story { rule: draft, ..story }.mark().rule, without.mark().rule);
     }
 
     #[test]
@@ -158,7 +197,7 @@ proptest! {
     fn status_does_not_depend_on_settings_allows_or_the_rule_in_force(story in story(), other in story()) {
         let people = People { allowed: other.people.allowed, ..story.people };
         let else_alike = Story { settings: other.settings, rule: other.rule, people, ..story.clone() };
-        prop_assert_eq!(else_alike.mark().standing, story.mark().standing);
+        prop_assert_eq!(else_alike.mark().standings, story.mark().standings);
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 pub(crate) mod site;
 
-use super::limit::BODY_BYTES_MAX;
+use super::limit::{BODY_BYTES_MAX, CONNECTIONS_MAX, IDLE};
 use site::{NOW, Site, file};
 
 fn malicious() -> Reputation {
@@ -270,4 +270,39 @@ async fn the_socket_is_its_owners_alone_and_taken_over_only_from_the_dead() {
     drop(std::os::unix::net::UnixListener::bind(site.socket()).unwrap());
     site.serve();
     assert_eq!(site.get("/stats").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_ask_nothing_keep_nobody_out_for_long() {
+    let site = Site::start().await;
+    let mut idle = Vec::new();
+    for number in 0..CONNECTIONS_MAX + 6 {
+        let mut stream = tokio::net::UnixStream::connect(site.socket()).await.unwrap();
+        if number % 2 == 0 {
+            // Half a head is no request either.
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET /api/v1/stats HTTP/1.1\r\nhost:").await.unwrap();
+        }
+        idle.push(stream);
+    }
+    let began = std::time::Instant::now();
+    assert_eq!(site.get("/stats").await.0, 200);
+    assert!(began.elapsed() < IDLE * 2, "answered after {:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_log_keeps_why_and_every_recheck() {
+    let site = Site::start().await;
+    site.executes(b"/opt/tool", file(1)).await;
+    let deny = json!({"scope": "profile", "profile": "default", "decision": "denied", "comment": "seen on forums"}).to_string();
+    assert_eq!(site.ask("PUT", &format!("/files/{}/decision", file(1)), &deny).await.0, 200);
+    let package = r#"{"kind":"package","manager":"dpkg","name":"nethack","scope":"global","decision":"denied","comment":"no games"}"#;
+    assert_eq!(site.ask("PUT", "/sources/decision", package).await.0, 200);
+    assert_eq!(site.ask("POST", "/intel/recheck", &json!({"file": file(1)}).to_string()).await.0, 200);
+    let store = site.allowlist.store();
+    let rows = store.audit(&crate::store::PageRequest { limit: 10, after: None }).await.unwrap().items;
+    let told: Vec<_> = rows.iter().take(3).map(|row| (row.action.as_str(), row.comment.as_deref())).collect();
+    assert_eq!(told, [("intel.recheck", None), ("source.draft", Some("no games")), ("file.decide", Some("seen on forums"))]);
+    assert_eq!(rows[0].target, file(1).to_string());
+    assert_ne!(rows[0].actor, "cms", "a person asked");
+    assert_eq!(store.broken_audit_row().await.unwrap(), None);
 }

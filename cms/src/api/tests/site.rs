@@ -88,7 +88,7 @@ impl Site {
     /// The host executes a file nobody vouches for.
     pub(crate) async fn executes(&self, path: &[u8], file: Sha256) {
         let process =
-            Process { pid: 4711, start_ticks: 1, uid: 1000, parent_pid: 1, parent_path: None, parent_sha256: None, container: None };
+            Process { pid: 4711, start_ticks: 1, uid: Some(1000), parent_pid: 1, parent_path: None, parent_sha256: None, container: None };
         let observation = Observation {
             file: FileFacts {
                 sha256: file,

@@ -17,6 +17,7 @@ pub(super) struct Detail {
     kind: Option<String>,
     size: Option<u64>,
     hosts: u64,
+    denied_on: Vec<String>,
     status: String,
     reason: String,
     threat_score: Option<u8>,
@@ -111,7 +112,7 @@ struct Execution {
 #[derive(Deserialize)]
 struct Process {
     pid: u32,
-    uid: u32,
+    uid: Option<u32>,
     parent_path: Option<String>,
 }
 
@@ -184,6 +185,7 @@ fn head(file: &Detail, now: i64) -> String {
         .maybe("size", file.size.map(|bytes| format!("{} ({} bytes)", size(bytes), count(bytes))))
         .add("paths", paths)
         .add("hosts", count(file.hosts))
+        .maybe("not allowed on", (!file.denied_on.is_empty()).then(|| file.denied_on.join(", ")))
         .add("first met", both(file.first_observed_at, now))
         .add("last met", both(file.last_observed_at, now))
         .add("last run", file.last_executed_at.map_or_else(|| "never, as far as known".into(), |at| both(at, now)))
@@ -285,7 +287,7 @@ fn executions(file: &Detail, now: i64) -> String {
             relative(execution.at, now),
             count(execution.count),
             execution.host.clone(),
-            process.map_or_else(|| "-".into(), |process| process.uid.to_string()),
+            process.map_or_else(|| "-".into(), |process| process.uid.map_or_else(|| "?".into(), |uid| uid.to_string())),
             process.map_or_else(|| "-".into(), |process| process.pid.to_string()),
             process.and_then(|process| process.parent_path.clone()).unwrap_or_else(|| "-".into()),
             if execution.denied { "DENIED".into() } else { "ran".into() },

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::run_with;
 use crate::api::tests::site::{NOW, Site, file};
 use crate::enrollment::Keys;
+use crate::store::InForce;
 
 /// What a command did.
 struct Ended {
@@ -213,6 +214,37 @@ fn init_makes_everything_once_and_says_what_to_do_next() {
     assert_eq!(again.exit, Exit::CannotCreate);
     assert!(again.log.contains("initialised already") && again.log.contains("move its whole state folder away"), "{}", again.log);
     assert_eq!(Keys::load(&state, None).unwrap().ca_key_hash(), keys.ca_key_hash(), "what was there stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mode_the_agent_cannot_carry_out_is_said_wherever_the_mode_is() {
+    let site = Site::start().await;
+    let store = site.allowlist.store();
+    let facts = store.host(site.host).await.unwrap().unwrap().facts;
+    store.host_seen(site.host, &facts, "0.1.0", NOW).await.unwrap();
+    store.host_capabilities(site.host, &["detect".to_owned()]).await.unwrap();
+    let set = run(&site, &["host", "set", "web-1", "mode=protect"]).await;
+    assert!(!set.text().contains("in force"), "what the agent has not heard of yet is no shortfall: {}", set.out);
+    let revision = store.host(site.host).await.unwrap().unwrap().settings_revision;
+    store.settings_in_force(site.host, &InForce { epoch: 0, revision, refused: None }).await.unwrap();
+    let said = "protect wanted, detect in force: the agent cannot protect";
+    assert!(run(&site, &["host", "show", "web-1"]).await.text().contains(said));
+    let listed = run(&site, &["host", "list"]).await;
+    assert!(listed.text().contains("detect, not protect (own)"), "{}", listed.out);
+}
+
+#[test]
+fn a_server_without_names_is_refused_by_the_check_and_by_the_start_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("cms.toml").display().to_string();
+    for names in ["", "[uplink]\nnames = [\"*.example\"]\n"] {
+        std::fs::write(&config, format!("state_dir = {:?}\n{names}", folder.path().display().to_string())).unwrap();
+        for command in ["check-config", "serve"] {
+            let ended = run_words(&["--config", &config, command]);
+            assert_eq!(ended.exit, Exit::Config, "{command}: {}", ended.log);
+            assert!(ended.log.contains("[uplink] names"), "{command}: {}", ended.log);
+        }
+    }
 }
 
 #[test]

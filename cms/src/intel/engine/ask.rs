@@ -57,7 +57,9 @@ impl Ask {
             if pace.succeeded() {
                 tracing::info!("threat intelligence answers again");
             }
-            control.tally.set_health(Health::Working);
+            if pace.is_open() {
+                control.tally.set_health(Health::Working);
+            }
             return now;
         };
         let retry_at = pace.failed(failure, now, chance.unit());

@@ -172,7 +172,7 @@ impl Engine {
             Err(error) => tracing::error!(%error, "look-ups under way at the last end stay unasked until the next start"),
         }
         if self.asking.provider.is_configured()
-            && let Err(error) = self.store.retry_unanswered(now).await
+            && let Err(error) = self.store.retry_given_up(now).await
         {
             tracing::error!(%error, "failed look-ups are not asked again before their time");
         }
@@ -183,7 +183,7 @@ impl Engine {
         let now = self.asking.clock.now_micros();
         if self.control.resumed.is_asked_for.swap(false, Ordering::AcqRel) {
             self.asking.pace.lock().await.resume(now);
-            self.store.retry_unanswered(now).await?;
+            self.store.retry_given_up(now).await?;
         }
         // Reading is cheap and waits for nobody, so it is found out here that there is nothing to take.
         let due = match self.store.next_lookup_due(now).await? {
@@ -246,11 +246,11 @@ impl Engine {
     }
 
     /// Tells whoever waits for due look-ups that there is no answer for now. They come up again at `retry_at`, or when the
-    /// configuration or a person changes something.
+    /// configuration or a person changes something. Nobody waits for a file that has an answer: its refresh stays due.
     async fn shed(&self, now: i64, retry_at: Option<i64>, kind: FailureKind) -> Result<Duration, StoreError> {
-        let taken = self.store.take_lookups(now, Priority::Refresh, SHED_FILES_MAX).await?;
+        let taken = self.store.take_unanswered(now, SHED_FILES_MAX).await?;
         if taken.is_empty() {
-            return Ok(SLEEP_MAX);
+            return Ok(retry_at.map_or(SLEEP_MAX, |until| span(now, until)));
         }
         let failed: Vec<Failed> = taken.iter().map(|taken| failed(taken.file, kind, retry_at)).collect();
         self.asking.allowlist.failed(&failed).await?;

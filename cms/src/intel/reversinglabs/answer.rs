@@ -29,7 +29,8 @@ pub enum AnswerError {
 pub struct Items {
     /// For asked files only, each at most once; what is missing was not answered.
     pub items: Vec<(Sha256, Item)>,
-    /// Entries with a status that is none of the documented words.
+    /// Entries with a status that is none of the documented words. They answer nothing, and nothing in the same body that makes the
+    /// file look better than a threat counts beside them.
     pub unknown_statuses: u64,
 }
 
@@ -43,10 +44,14 @@ pub fn answer(body: &[u8], asked: &[Sha256]) -> Result<Items, AnswerError> {
     let entries = rl.get("entries").and_then(Value::as_array).ok_or(AnswerError::NoEntries)?;
     let asked: HashSet<Sha256> = asked.iter().copied().collect();
     let mut answered: HashMap<Sha256, Item> = HashMap::new();
-    let mut unknown_statuses = 0;
-    for Record { file, outcome, known_status } in entries.iter().filter_map(record).filter(|record| asked.contains(&record.file)) {
-        unknown_statuses += u64::from(!known_status);
-        keep_worse(&mut answered, file, outcome);
+    let (mut unknown_statuses, mut odd) = (0, HashSet::new());
+    for Record { file, outcome } in entries.iter().filter_map(record).filter(|record| asked.contains(&record.file)) {
+        if let Some(outcome) = outcome {
+            keep_worse(&mut answered, file, outcome);
+        } else {
+            unknown_statuses += 1;
+            odd.insert(file);
+        }
     }
     for file in listed(rl, "invalid_hashes").filter(|file| asked.contains(file)) {
         answered.entry(file).or_insert(Item::Refused);
@@ -54,6 +59,7 @@ pub fn answer(body: &[u8], asked: &[Sha256]) -> Result<Items, AnswerError> {
     for file in listed(rl, "unknown_hashes").filter(|file| asked.contains(file)) {
         answered.entry(file).or_insert_with(|| Item::Answered(unknown(file)));
     }
+    answered.retain(|file, item| !odd.contains(file) || matches!(item, Item::Answered(outcome) if outcome.reputation.is_threat()));
     Ok(Items { items: answered.into_iter().collect(), unknown_statuses })
 }
 

@@ -1,5 +1,6 @@
 //! Base URLs in the order the operator wrote them, and which of them is asked first at the moment.
 
+use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -19,17 +20,48 @@ const DETOUR: Duration = Duration::from_secs(300);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BaseError {
     /// Not a URL, or one without a host.
-    #[error("{0:?} is neither a preset ({known}) nor an https:// URL", known = known())]
-    NotUrl(String),
+    #[error("{0} is neither a preset ({known}) nor an https:// URL", known = known())]
+    NotUrl(Quoted),
     /// Answers and credentials would be in the clear.
     #[error("{0} is not https; answers and credentials never travel unprotected")]
-    NotHttps(String),
+    NotHttps(Quoted),
     /// Credentials, query or fragment in the URL. The text is not repeated: it may hold a password.
     #[error("a base URL for {0} has a user, query or fragment; write user and password_file instead")]
     Decorated(String),
     /// None, or more than [`BASES_MAX`].
     #[error("{0} base URLs; at least 1 and at most {BASES_MAX} can be listed")]
     Count(usize),
+}
+
+/// A text somebody wrote where a URL belongs, as messages may repeat it.
+///
+/// SECURITY: what is no URL may still be a password with a typing error around it (`user:password@host:999999`, a token behind `?`), and
+/// messages end in logs and tickets. Only text that can hold neither is repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quoted(Option<String>);
+
+impl Quoted {
+    /// Longest text repeated, in bytes.
+    const BYTES_MAX: usize = 256;
+
+    fn new(text: &str) -> Self {
+        let plain = |character: char| character.is_ascii_alphanumeric() || "-_./".contains(character);
+        let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+        let (host, port) = rest.split_once(':').unwrap_or((rest, ""));
+        let (number, path) = port.split_at(port.find('/').unwrap_or(port.len()));
+        // A colon before anything but a port may stand between a user and a password.
+        let harmless = host.chars().chain(path.chars()).all(plain) && number.chars().all(|digit| digit.is_ascii_digit());
+        Self((harmless && text.len() <= Self::BYTES_MAX).then(|| text.to_owned()))
+    }
+}
+
+impl fmt::Display for Quoted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(text) => write!(f, "{text:?}"),
+            None => f.write_str("a base URL (not repeated here: it may hold a password)"),
+        }
+    }
 }
 
 fn known() -> String {
@@ -52,18 +84,18 @@ impl Base {
     /// See [`BaseError`].
     pub fn parse(text: &str) -> Result<Self, BaseError> {
         let url = super::preset::preset(text).unwrap_or(text);
-        let mut url = Url::parse(url).map_err(|_| BaseError::NotUrl(text.to_owned()))?;
-        let host = url.host_str().ok_or_else(|| BaseError::NotUrl(text.to_owned()))?.to_owned();
+        let mut url = Url::parse(url).map_err(|_| BaseError::NotUrl(Quoted::new(text)))?;
+        let host = url.host_str().ok_or_else(|| BaseError::NotUrl(Quoted::new(text)))?.to_owned();
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
             return Err(BaseError::Decorated(host));
         }
         if url.scheme() != "https" {
-            return Err(BaseError::NotHttps(text.to_owned()));
+            return Err(BaseError::NotHttps(Quoted::new(text)));
         }
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        let query = url.join(BULK_QUERY).map_err(|_| BaseError::NotUrl(text.to_owned()))?;
+        let query = url.join(BULK_QUERY).map_err(|_| BaseError::NotUrl(Quoted::new(text)))?;
         let host = url.port().map_or(host.clone(), |port| format!("{host}:{port}"));
         Ok(Self { query, host })
     }
@@ -135,6 +167,31 @@ mod tests {
         let error = Base::parse("https://user:s3cret@ti.example").unwrap_err();
         assert!(!error.to_string().contains("s3cret"), "{error}");
         assert!(matches!(Bases::new(Vec::new()), Err(BaseError::Count(0))));
+    }
+
+    #[test]
+    fn no_message_repeats_what_may_be_a_password() {
+        let mistakes = [
+            "https://bob:s3cret@ti.example:999999",
+            "https://bob:s3cret%40ti.example:999999",
+            "bob:s3cret@ti.example",
+            "bob:s3cret",
+            "https://bob:s3cret",
+            "//bob:s3cret@ti.example",
+            "http://bob:s3cret@ti.example",
+            "http://ti.example/?key=s3cret",
+            "https://ti.example:999999/#s3cret",
+            "https:bob:s3cret@ti example",
+            "s3cret@",
+        ];
+        for text in mistakes {
+            let error = Base::parse(text).unwrap_err().to_string();
+            assert!(!error.contains("s3cret"), "{text}: {error}");
+        }
+        for (text, repeated) in [("ticlod", "\"ticlod\""), ("http://ti.example:80/x", "\"http://ti.example:80/x\"")] {
+            let error = Base::parse(text).unwrap_err().to_string();
+            assert!(error.contains(repeated), "a typing error is shown: {error}");
+        }
     }
 
     #[test]

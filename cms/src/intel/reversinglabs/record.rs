@@ -1,5 +1,6 @@
 //! One record of an answer, read with trust in nothing: every field but `status` and `query_hash` may be absent, null, of
-//! another type or out of range, and whatever cannot be read never makes a file look better.
+//! another type or out of range, and whatever cannot be read never makes a file look better. A `status` nobody documented says
+//! nothing: such a record names a file and answers nothing about it.
 
 use doorward_policy::reputation::FACTOR_MAX;
 use doorward_policy::{Class, Md5, Reputation, Sha1, Sha256};
@@ -18,10 +19,8 @@ pub const RAW_BYTES_MAX: usize = 16 * 1024;
 pub struct Record {
     /// The hash that was asked, which need not be one of the sample's own.
     pub file: Sha256,
-    /// What is said about it.
-    pub outcome: Outcome,
-    /// `status` is one of the documented words.
-    pub known_status: bool,
+    /// What is said about it; `None` when `status` is none of the documented words.
+    pub outcome: Option<Outcome>,
 }
 
 /// Reads a record; `None` when it does not say which SHA-256 it answers or has no status.
@@ -30,11 +29,15 @@ pub fn record(value: &Value) -> Option<Record> {
     let fields = value.as_object()?;
     let file = fields.get("query_hash")?.as_object()?.get("sha256")?.as_str()?;
     let file = Sha256::from_hex(file.trim().as_bytes())?;
-    let class = class(fields.get("status")?.as_str()?);
-    let reputation = reputation(class.unwrap_or(Class::Unknown), fields);
+    // SECURITY: a word this program does not know may be a new name for a threat. Read as UNKNOWN it could be allowed by a rule.
+    let outcome = class(fields.get("status")?.as_str()?).map(|class| outcome(class, fields));
+    Some(Record { file, outcome })
+}
+
+fn outcome(class: Class, fields: &Map<String, Value>) -> Outcome {
     let sha1 = digest(fields, "sha1").and_then(Sha1::from_hex);
     let md5 = digest(fields, "md5").and_then(Md5::from_hex);
-    Some(Record { file, outcome: Outcome { reputation, raw: raw(fields), sha1, md5 }, known_status: class.is_some() })
+    Outcome { reputation: reputation(class, fields), raw: raw(fields), sha1, md5 }
 }
 
 fn class(status: &str) -> Option<Class> {

@@ -46,8 +46,10 @@ impl End {
     /// An error the transport or the decoder gave instead of a message.
     pub(crate) fn of_inbound(status: &Status) -> Self {
         match status.code() {
-            // Of the decoder: over the size limit, or not protobuf. A broken connection may say so too; then nobody hears the answer.
-            Code::OutOfRange | Code::Internal | Code::ResourceExhausted => Self::Malformed("a message could not be read".to_owned()),
+            // Of the decoder: over the size or a count limit, or not protobuf. A broken connection may say so too; then nobody hears it.
+            Code::InvalidArgument | Code::OutOfRange | Code::Internal | Code::ResourceExhausted => {
+                Self::Malformed("a message could not be read".to_owned())
+            }
             _ => Self::Left,
         }
     }

@@ -22,6 +22,7 @@ use super::place::Place;
 use super::service::Shared;
 use super::tally::Tally;
 use crate::incident::Kind;
+use crate::lease::Hold;
 use crate::store::InForce;
 
 /// Reports a host may have sent and not seen acknowledged: enough that it never waits for an acknowledgement on a fast link.
@@ -34,17 +35,27 @@ pub(super) struct Session {
     pub(super) profile: ProfileId,
     pub(super) place: Place,
     pub(super) hello: Hello,
+    /// Keeps the connection.
+    pub(super) _hold: Option<Hold>,
 }
 
 impl Session {
     /// Writes down what the hello says and answers it.
-    pub(super) async fn welcome(&self, outbox: &Outbox) -> Result<(), End> {
+    async fn welcome(&self, outbox: &Outbox) -> Result<(), End> {
         let Hello { store_epoch, policy_epoch, policy_revision, settings_revision, .. } = self.hello;
         let now = self.shared.clock.now_micros();
         let store = &self.shared.store;
         {
             let _presence = self.shared.presence.lock().await;
+            // A newer stream may have come and gone already; that the host is here would then be the last word for ever.
+            if self.place.is_displaced() {
+                return Err(End::Displaced);
+            }
             store.host_seen(self.host, &self.hello.facts, &self.hello.agent_version, now).await?;
+        }
+        store.host_capabilities(self.host, &self.hello.capabilities).await?;
+        if store.lift_settings(self.host, settings_revision).await? {
+            tracing::warn!(host = %self.host, has = settings_revision, "a host has newer settings than this server: was the database restored?");
         }
         store.close_incident(Kind::AgentSilent, None, Some(self.host), now).await?;
         let policy = InForce { epoch: policy_epoch, revision: policy_revision, refused: None };
@@ -61,14 +72,11 @@ impl Session {
         outbox.send(CmsMessage::Welcome(welcome)).await
     }
 
-    /// Runs to the end of the stream.
+    /// Runs from the welcome to the end of the stream. Must be a task of its own: it writes down that the host came, and whatever
+    /// becomes of the stream, that it went.
     pub(super) async fn run(self, inbound: Streaming<v1::AgentMessage>, outbox: Outbox) {
-        Tally::add(&self.shared.tally.sessions, 1);
-        let reader = Reader { session: &self, outbox: &outbox };
-        let pusher = Pusher::new(&self, &outbox);
         let end = tokio::select! {
-            end = reader.run(inbound) => end,
-            end = pusher.run() => end,
+            end = self.serve(inbound, &outbox) => end,
             () = self.place.displaced() => End::Displaced,
             () = self.shared.cancel.cancelled() => End::Stopping,
         };
@@ -77,9 +85,22 @@ impl Session {
         self.leave().await;
     }
 
+    async fn serve(&self, inbound: Streaming<v1::AgentMessage>, outbox: &Outbox) -> End {
+        if let Err(end) = self.welcome(outbox).await {
+            return end;
+        }
+        Tally::add(&self.shared.tally.sessions, 1);
+        let reader = Reader { session: self, outbox };
+        let pusher = Pusher::new(self, outbox);
+        tokio::select! {
+            end = reader.run(inbound) => end,
+            end = pusher.run() => end,
+        }
+    }
+
     /// Writes down that the host is gone, unless a newer stream took its place. Held together with what the newer one writes, so that
     /// the last word is the newer one's.
-    pub(super) async fn leave(&self) {
+    async fn leave(&self) {
         let _presence = self.shared.presence.lock().await;
         if self.place.is_displaced() {
             return;

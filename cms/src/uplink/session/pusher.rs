@@ -2,6 +2,7 @@
 //! each time, so a doubled or late wake-up does no harm, and what was sent is remembered for the stream's life only.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use doorward_proto::limit::VERDICTS_MAX;
@@ -11,10 +12,14 @@ use uuid::Uuid;
 
 use super::reader::is_news;
 use super::{End, Outbox, Session};
+use crate::store::{Ahead, VerdictCursor, VerdictPage};
 use crate::uplink::nudge::Due;
 
 /// How long verdicts gather. Marking a batch of look-ups wakes a host many times.
 const VERDICT_GATHER: Duration = Duration::from_millis(50);
+
+/// Longest a session goes without looking at everything, whoever nudged it or forgot to. Each look is a handful of indexed queries.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// Whole policies one stream gets on request. A host that needs more reconnects, and waits longer each time.
 const SNAPSHOTS_MAX: u32 = 16;
@@ -33,9 +38,11 @@ pub(super) struct Pusher<'a> {
     /// Settings sent last, or in force when the stream began.
     settings: u64,
     commands: BTreeSet<Uuid>,
-    /// Changes up to here were sent.
-    change: u64,
+    /// Verdicts up to here were sent.
+    told: VerdictCursor,
     snapshots: u32,
+    /// That the host is ahead was dealt with; once for each stream, or it would be told anew at every look.
+    was_ahead: bool,
 }
 
 impl<'a> Pusher<'a> {
@@ -48,14 +55,15 @@ impl<'a> Pusher<'a> {
             settings: hello.settings_revision,
             commands: BTreeSet::new(),
             // A host may have missed any verdict while it was away, and says nothing about which it has.
-            change: 0,
+            told: VerdictCursor::default(),
             snapshots: 0,
+            was_ahead: false,
         }
     }
 
     pub(super) async fn run(mut self) -> End {
         loop {
-            let due = self.session.place.nudge().take().await;
+            let due = self.session.place.nudge().take_within(LOOK).await;
             if let Err(end) = self.push(due).await {
                 return end;
             }
@@ -106,9 +114,12 @@ impl<'a> Pusher<'a> {
     /// The step from what the host has, where there is one; else the whole policy.
     async fn policy(&mut self) -> Result<(), End> {
         let policies = self.session.shared.allowlist.policies();
-        let current = policies.current(self.session.profile).await?.head().position();
+        let mut current = policies.current(self.session.profile).await?.head().position();
+        if current < self.policy && !std::mem::replace(&mut self.was_ahead, true) {
+            self.come_from_behind(current).await?;
+            current = policies.current(self.session.profile).await?.head().position();
+        }
         if current <= self.policy {
-            self.tell_of_the_future(current);
             return Ok(());
         }
         if self.policy == Position::default() {
@@ -123,12 +134,22 @@ impl<'a> Pusher<'a> {
         }
     }
 
-    /// A host never goes back, so after a restore from an old backup it keeps a policy the CMS no longer knows.
-    fn tell_of_the_future(&self, current: Position) {
-        if current < self.policy {
-            let Session { host, .. } = self.session;
-            tracing::warn!(%host, has = %self.policy, %current, "a host has a newer policy than this server: was the database restored?");
+    /// A host never goes back, so a server whose database was restored from an older copy begins a new line of policies above it.
+    ///
+    /// SECURITY: it is the host that says how far it is, and the whole profile is sent a policy anew for it. A restore needs a restart,
+    /// so a profile begins one epoch in a server's life and no more: whoever lies again changes nothing.
+    async fn come_from_behind(&self, current: Position) -> Result<(), End> {
+        let Session { shared, host, profile, .. } = self.session;
+        let (host, profile, position) = (*host, *profile, self.policy);
+        let first = shared.begun.lock().unwrap_or_else(PoisonError::into_inner).insert(profile);
+        tracing::error!(%host, has = %position, %current, first, "a host has a newer policy than this server: was the database restored?");
+        let ahead = Ahead { host, profile, position };
+        let now = shared.clock.now_micros();
+        let begun = shared.allowlist.change(|store| async move { store.begin_epoch(&ahead, first, now).await }).await?;
+        if begun {
+            tracing::warn!(%profile, "a new epoch of the policy was begun; every host of the profile follows it");
         }
+        Ok(())
     }
 
     async fn snapshot(&mut self) -> Result<(), End> {
@@ -163,14 +184,15 @@ impl<'a> Pusher<'a> {
         tokio::time::sleep(VERDICT_GATHER).await;
         let Session { shared, host, place, .. } = self.session;
         loop {
-            let mut verdicts = shared.store.verdicts_since(*host, self.change, VERDICTS_MAX as u32).await?;
-            let Some(last) = verdicts.last() else { return Ok(()) };
-            let change = last.change_id;
+            let VerdictPage { mut verdicts, cursor, is_last } = shared.store.verdicts_after(*host, self.told, VERDICTS_MAX as u32).await?;
             verdicts.retain(is_news);
             if !verdicts.is_empty() {
                 self.outbox.send(CmsMessage::Verdicts(verdicts)).await?;
             }
-            self.change = change;
+            self.told = cursor;
+            if is_last {
+                return Ok(());
+            }
             // A long list must not keep a new deny waiting.
             if place.nudge().has(Due::REMOVED.and(Due::SETTINGS).and(Due::POLICY).and(Due::SNAPSHOT).and(Due::COMMANDS)) {
                 place.nudge().nudge(Due::VERDICTS);

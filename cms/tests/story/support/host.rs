@@ -60,7 +60,7 @@ impl Found {
         self.0.process = Some(Process {
             pid: 4711,
             start_ticks: 99,
-            uid: 1000,
+            uid: Some(1000),
             parent_pid: 1,
             parent_path: Some(PathBytes::new("/usr/bin/bash")),
             parent_sha256: None,

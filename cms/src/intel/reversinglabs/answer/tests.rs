@@ -69,10 +69,15 @@ fn of_two_entries_for_one_file_the_worse_counts() {
 }
 
 #[test]
-fn unknown_statuses_are_counted() {
-    let items = read(json!({"entries": [entry(1, "GOODWARE"), entry(2, "KNOWN")]}), &[file(1), file(2)]);
+fn an_entry_with_a_status_nobody_documented_answers_nothing_and_is_counted() {
+    let items = read(json!({"entries": [entry(1, "GREYWARE"), entry(2, "KNOWN")]}), &[file(1), file(2)]);
     assert_eq!(items.unknown_statuses, 1);
-    assert_eq!(classes(&items)[0], (1, Some(Class::Unknown)));
+    assert_eq!(classes(&items), [(2, Some(Class::Known))]);
+    for (beside, heard) in [("KNOWN", None), ("UNKNOWN", None), ("SUSPICIOUS", Some(Class::Suspicious))] {
+        let rl = json!({"entries": [entry(1, beside), entry(1, "GREYWARE")], "unknown_hashes": [file(1)]});
+        let expected: Vec<_> = heard.map(|class| (1, Some(class))).into_iter().collect();
+        assert_eq!(classes(&read(rl, &[file(1)])), expected, "beside {beside}");
+    }
 }
 
 #[test]

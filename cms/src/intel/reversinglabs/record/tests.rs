@@ -14,7 +14,7 @@ fn read(fields: Value) -> Record {
 }
 
 fn reputation_of(fields: Value) -> Reputation {
-    read(fields).outcome.reputation
+    read(fields).outcome.expect("a documented status").reputation
 }
 
 #[test]
@@ -32,7 +32,6 @@ fn every_status_and_factor_maps_as_documented() {
         (json!({"status": "UNKNOWN"}), Class::Unknown, None, None, false),
         (json!({"status": "UNKNOWN", "trust_factor": 0}), Class::Unknown, None, None, false),
         (json!({"status": "known", "trust_factor": 0}), Class::Known, Some(0), None, true),
-        (json!({"status": "GOODWARE", "trust_factor": 0}), Class::Unknown, None, None, false),
     ];
     for (fields, class, trust_factor, threat_level, trusted) in rows {
         let got = reputation_of(fields.clone());
@@ -51,9 +50,11 @@ fn a_factor_that_cannot_be_read_never_means_trusted() {
 }
 
 #[test]
-fn a_status_nobody_documented_is_unknown_and_counted() {
-    assert!(!read(json!({"status": "GOODWARE"})).known_status);
-    assert!(read(json!({"status": "Unknown"})).known_status);
+fn a_status_nobody_documented_is_no_answer_at_all() {
+    for status in ["GOODWARE", "GREYWARE", "", "MALICIOUS2", "KNOWN UNKNOWN"] {
+        assert_eq!(read(json!({"status": status, "trust_factor": 0, "threat_level": 5})).outcome, None, "{status:?}");
+    }
+    assert!(read(json!({"status": " Unknown "})).outcome.is_some());
 }
 
 #[test]
@@ -81,8 +82,9 @@ fn the_asked_hash_counts_in_either_case_and_the_samples_own_hashes_do_not() {
     let value = json!({"status": "KNOWN", "query_hash": {"sha256": FILE.to_string().to_uppercase()}, "sha256": other, "sha1": "AB".repeat(20), "md5": "x"});
     let got = record(&value).unwrap();
     assert_eq!(got.file, FILE);
-    assert_eq!(got.outcome.sha1, Some(Sha1::new([0xab; 20])));
-    assert_eq!(got.outcome.md5, None);
+    let outcome = got.outcome.unwrap();
+    assert_eq!(outcome.sha1, Some(Sha1::new([0xab; 20])));
+    assert_eq!(outcome.md5, None);
 }
 
 #[test]
@@ -97,10 +99,10 @@ fn a_threat_name_is_bounded_and_cannot_steer_a_terminal() {
 #[test]
 fn a_small_record_is_kept_whole_and_a_huge_one_in_its_documented_fields() {
     let small = json!({"status": "UNKNOWN", "query_hash": {"sha256": FILE}, "extra": {"deep": [1, null]}});
-    assert_eq!(serde_json::from_str::<Value>(&record(&small).unwrap().outcome.raw).unwrap(), small);
+    assert_eq!(serde_json::from_str::<Value>(&record(&small).unwrap().outcome.unwrap().raw).unwrap(), small);
 
     let huge = json!({"status": "MALICIOUS", "query_hash": {"sha256": FILE}, "junk": "x".repeat(RAW_BYTES_MAX), "reason": "y".repeat(RAW_BYTES_MAX), "scanner_match": 3});
-    let raw = record(&huge).unwrap().outcome.raw;
+    let raw = record(&huge).unwrap().outcome.unwrap().raw;
     assert!(raw.len() <= RAW_BYTES_MAX);
     assert_eq!(
         serde_json::from_str::<Value>(&raw).unwrap(),
@@ -135,7 +137,10 @@ proptest! {
         extra in any_json(),
     ) {
         let value = json!({"status": status, "query_hash": {"sha256": FILE}, "trust_factor": factor, "threat_level": level, "threat_name": name, "extra": extra});
-        let got = record(&value).unwrap().outcome;
+        let Some(got) = record(&value).unwrap().outcome else {
+            prop_assert!(!matches!(status.to_ascii_lowercase().as_str(), "known" | "malicious" | "unknown" | "suspicious"));
+            return Ok(());
+        };
         prop_assert!(got.raw.len() <= RAW_BYTES_MAX);
         prop_assert!(got.reputation.trust_factor.is_none_or(|factor| factor <= FACTOR_MAX));
         prop_assert!(got.reputation.threat_level.is_none_or(|level| level <= FACTOR_MAX));

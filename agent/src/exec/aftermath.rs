@@ -1,0 +1,274 @@
+//! What remains to be done after an answer, by a thread that may wait: files are closed, ignore marks set, and executions that were
+//! let through followed until the kernel runs what was judged.
+//!
+//! A file is never closed by the reader: the last descriptor of a deleted file frees its blocks, which can take as long as the disk
+//! likes.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use doorward_policy::PathBytes;
+use doorward_proto::report::{ReportBody, Unjudged};
+use nix::errno::Errno;
+use nix::sys::stat::{FileStat, fstat};
+
+use super::held::Target;
+use super::process::capture as facts;
+use super::queue::Queue;
+use crate::health::{FailureReason, Health};
+use crate::identify::Identity;
+use crate::judge::Judge;
+use crate::system::group::Group;
+use crate::system::process;
+
+/// Things that may wait to be done.
+const WAITING_MAX: usize = 16_384;
+/// Executions followed at once; each keeps a descriptor and a lease.
+const FOLLOWED_MAX: usize = 1_024;
+/// A lease is given back after this, in milliseconds, whether the program is seen to run or not: whoever wants to write the file
+/// waits for as long.
+const LEASE_MS: u64 = 250;
+/// When it is first looked whether a program runs, in milliseconds; later looks come after twice the time each.
+const FIRST_LOOK_MS: u64 = 10;
+/// Ignore marks are all taken back this often, whatever happens.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(3600);
+/// How often it is looked whether anything changed that ignore marks depend on, in milliseconds.
+const GENERATION_LOOK_MS: u64 = 100;
+
+/// What reports say instead of the path of a file that could not be opened; no path begins like this.
+const UNOPENED: &[u8; 10] = b"(unopened)";
+
+/// One thing to be done.
+#[derive(Debug)]
+pub(super) enum After {
+    /// Close the file.
+    Close(Target),
+    /// The file was closed after writing: its ignore mark goes.
+    Rewritten(File),
+    /// An execution was let through.
+    Allowed(Allowed),
+    /// The kernel told of an execution and could not open its file for us.
+    Unopened(Unopened),
+}
+
+/// An execution whose file the kernel could not open for us, because somebody keeps it from being opened or takes all descriptors.
+#[derive(Debug)]
+pub(super) struct Unopened {
+    pub(super) pid: i32,
+    pub(super) process: Option<OwnedFd>,
+    pub(super) reason: FailureReason,
+    /// The kernel has denied it then.
+    pub(super) denied: bool,
+    /// Microseconds since 1970, UTC.
+    pub(super) observed_at: i64,
+}
+
+/// An execution that was let through.
+#[derive(Debug)]
+pub(super) struct Allowed {
+    pub(super) target: Target,
+    pub(super) identity: Identity,
+    /// What the judgement depended on.
+    pub(super) generation: u64,
+    /// Nobody but root may write the file, so that the kernel need not ask again; else it stays under its lease for a while.
+    pub(super) only_root_writes: bool,
+    /// The file is settled, by whomever: the kernel may be asked to be quiet about it.
+    pub(super) is_settled: bool,
+    pub(super) pid: i32,
+    pub(super) process: Option<Arc<OwnedFd>>,
+}
+
+/// The queue of the thread.
+#[derive(Debug)]
+pub(super) struct Aftermath {
+    queue: Queue<After>,
+    health: Health,
+}
+
+/// What the thread works with.
+pub(super) struct Follower {
+    pub(super) aftermath: Arc<Aftermath>,
+    pub(super) judge: Arc<Judge>,
+    /// Weak, so that a disk that does not answer cannot keep the group open.
+    pub(super) group: Weak<Group>,
+    pub(super) reports: Arc<Queue<ReportBody>>,
+    pub(super) health: Health,
+}
+
+/// What changes with a file's content whoever changes it, other than its change time, which a new name changes too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Content {
+    inode: u64,
+    size: i64,
+    modified: (i64, i64),
+}
+
+/// Ignore marks that were set since the last flush, and what they rest on.
+struct Marked {
+    generation: u64,
+    flushed_at: Instant,
+    any: bool,
+}
+
+/// An execution that was let through and not yet seen to run.
+struct Followed {
+    target: Target,
+    content: Content,
+    pid: i32,
+    process: Option<Arc<OwnedFd>>,
+    pause: Duration,
+    look_at: Instant,
+    until: Instant,
+}
+
+impl Content {
+    /// As it is now.
+    const fn of(stat: &FileStat) -> Self {
+        Self { inode: stat.st_ino, size: stat.st_size, modified: (stat.st_mtime, stat.st_mtime_nsec) }
+    }
+}
+
+impl Followed {
+    /// `None` when the file cannot be looked at.
+    fn new(allowed: Allowed, now: Instant) -> Option<Self> {
+        let content = Content::of(&fstat(allowed.target.file()).ok()?);
+        let Allowed { target, pid, process, .. } = allowed;
+        let pause = Duration::from_millis(FIRST_LOOK_MS);
+        Some(Self { target, content, pid, process, pause, look_at: now + pause, until: now + Duration::from_millis(LEASE_MS) })
+    }
+}
+
+impl Aftermath {
+    pub(super) fn new(health: Health) -> Self {
+        Self { queue: Queue::new(WAITING_MAX), health }
+    }
+
+    /// Has it done soon. What finds no room is done without: the file is closed here, no mark is set, the lease ends.
+    pub(super) fn add(&self, after: After) {
+        if self.queue.offer(after).is_err() {
+            self.health.note(FailureReason::AftermathFull);
+        }
+    }
+
+    /// Nothing more comes.
+    pub(super) fn close(&self) {
+        self.queue.close();
+    }
+}
+
+impl Follower {
+    /// Works until the queue is closed and empty.
+    pub(super) fn run(&self) {
+        let mut followed: Vec<Followed> = Vec::new();
+        let mut marks = Marked { generation: self.judge.generation(), flushed_at: Instant::now(), any: false };
+        loop {
+            let wait = Duration::from_millis(if followed.is_empty() { GENERATION_LOOK_MS } else { FIRST_LOOK_MS });
+            let Ok(next) = self.aftermath.queue.take_within(wait) else { return };
+            self.keep_up(&mut marks);
+            match next {
+                None => {}
+                Some(After::Close(target)) => drop(target),
+                Some(After::Rewritten(file)) => self.with_group(|group| self.tell(group, &file)),
+                Some(After::Unopened(unopened)) => self.report(unopened),
+                Some(After::Allowed(allowed)) if allowed.only_root_writes => {
+                    marks.any |= allowed.is_settled && allowed.generation == marks.generation && self.ignore(&allowed);
+                }
+                Some(After::Allowed(_)) if followed.len() >= FOLLOWED_MAX => {
+                    self.health.note(FailureReason::AftermathFull);
+                }
+                Some(After::Allowed(allowed)) => followed.extend(Followed::new(allowed, Instant::now())),
+            }
+            let now = Instant::now();
+            followed.retain_mut(|followed| now < followed.look_at || !self.is_over(followed, now));
+        }
+    }
+
+    /// Takes all ignore marks back when what they rest on changed, and now and then in any case.
+    fn keep_up(&self, marks: &mut Marked) {
+        let generation = self.judge.generation();
+        if marks.any && (generation != marks.generation || marks.flushed_at.elapsed() > FLUSH_INTERVAL) {
+            self.flush();
+            (marks.flushed_at, marks.any) = (Instant::now(), false);
+        }
+        marks.generation = generation;
+    }
+
+    fn flush(&self) {
+        self.with_group(|group| {
+            if group.tell_all().is_err() {
+                self.health.note(FailureReason::MarkFlushFailed);
+            }
+        });
+    }
+
+    /// Sets an ignore mark, and takes it back when the file or what it was judged by changed meanwhile.
+    fn ignore(&self, allowed: &Allowed) -> bool {
+        let file = allowed.target.file();
+        let mut is_set = false;
+        self.with_group(|group| {
+            is_set = group.ignore(file.as_fd()).is_ok();
+            if is_set && (self.judge.generation() != allowed.generation || !is_still(file, &allowed.identity)) {
+                self.tell(group, file);
+            }
+        });
+        is_set
+    }
+
+    /// Whether there is nothing more to wait for. What was rewritten before it was seen to run is killed.
+    fn is_over(&self, followed: &mut Followed, now: Instant) -> bool {
+        if fstat(followed.target.file()).map(|stat| Content::of(&stat)) != Ok(followed.content) {
+            self.health.note(FailureReason::ChangedDuringExec);
+            match followed.process.as_deref().map(process::kill) {
+                Some(Err(error)) if error.raw_os_error() != Some(Errno::ESRCH as i32) => {
+                    self.health.note(FailureReason::KillFailed);
+                }
+                _ => {}
+            }
+            return true;
+        }
+        followed.pause *= 2;
+        followed.look_at = now + followed.pause;
+        let is_gone = followed.process.as_ref().is_none_or(|process| !process::is_alive(process));
+        now >= followed.until || is_gone || runs(followed.pid, followed.content.inode)
+    }
+
+    fn report(&self, unopened: Unopened) {
+        let Unopened { pid, process, reason, denied, observed_at } = unopened;
+        let unjudged = Unjudged {
+            path: PathBytes::new(*UNOPENED),
+            process: facts(pid, process.as_ref()),
+            reason: reason.code().to_owned(),
+            denied,
+            first_observed_at: observed_at,
+            last_observed_at: observed_at,
+            count: 1,
+        };
+        if self.reports.offer(ReportBody::Unjudged(unjudged)).is_err() {
+            self.health.note(FailureReason::ReportDropped);
+        }
+    }
+
+    fn tell(&self, group: &Group, file: &File) {
+        if group.tell(file.as_fd()).is_err() {
+            self.health.note(FailureReason::MarkFlushFailed);
+        }
+    }
+
+    fn with_group(&self, work: impl FnOnce(&Group)) {
+        if let Some(group) = self.group.upgrade() {
+            work(&group);
+        }
+    }
+}
+
+/// Whether the process runs an executable with this inode number; a script's interpreter has another.
+fn runs(pid: i32, inode: u64) -> bool {
+    nix::sys::stat::stat(format!("/proc/{pid}/exe").as_str()).is_ok_and(|stat| stat.st_ino == inode)
+}
+
+/// Whether the inode is in the state in which it was judged.
+pub(super) fn is_still(file: &File, identity: &Identity) -> bool {
+    fstat(file).is_ok_and(|stat| Identity::of(identity.filesystem, &stat) == *identity)
+}

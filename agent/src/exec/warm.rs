@@ -1,0 +1,86 @@
+//! Answers for files that were judged already, so that starting a known program costs the reader one look. Valid for one generation
+//! of everything judging depends on; forgetting costs time and never denies.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::identify::Identity;
+use crate::system::group::Answer;
+
+/// Inodes remembered; at some 100 bytes each this stays below 8 MiB. All are forgotten when there is no more room.
+const INODES_MAX: usize = 65_536;
+
+/// What is known of an inode's present content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    /// What judging depended on, see [`crate::judge::Judge::generation`].
+    pub(super) generation: u64,
+    /// What the kernel is told.
+    pub(super) answer: Answer,
+    /// People should hear of each execution: it was denied, is a threat, or nothing settles it.
+    pub(super) matters: bool,
+    /// Nobody but root may write the file, so that its content cannot change between the answer and the execution.
+    pub(super) only_root_writes: bool,
+}
+
+/// Answers by inode. The lock is never held across anything but a look.
+#[derive(Debug, Default)]
+pub(super) struct Warm(Mutex<(u64, HashMap<Identity, Known>)>);
+
+impl Warm {
+    /// What was judged in this generation.
+    pub(super) fn known(&self, generation: u64, identity: &Identity) -> Option<Known> {
+        let inodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (inodes.0 == generation).then(|| inodes.1.get(identity).copied()).flatten()
+    }
+
+    /// Remembers what was judged; what belongs to an older generation is forgotten, or ignored when it comes late.
+    pub(super) fn remember(&self, identity: Identity, known: Known) {
+        let generation = known.generation;
+        let mut inodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if generation < inodes.0 {
+            return;
+        }
+        if generation > inodes.0 || inodes.1.len() >= INODES_MAX {
+            inodes.0 = generation;
+            inodes.1.clear();
+        }
+        inodes.1.insert(identity, known);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identify::FilesystemId;
+
+    fn known(generation: u64) -> Known {
+        Known { generation, answer: Answer::Allow, matters: false, only_root_writes: true }
+    }
+
+    fn identity(inode: u64) -> Identity {
+        Identity { filesystem: FilesystemId(1), inode, changed_ns: 0, size: 1 }
+    }
+
+    #[test]
+    fn an_answer_holds_for_its_generation_and_its_inode() {
+        let warm = Warm::default();
+        warm.remember(identity(1), known(7));
+        assert_eq!(warm.known(7, &identity(1)), Some(known(7)));
+        assert_eq!(warm.known(7, &identity(2)), None);
+        assert_eq!(warm.known(8, &identity(1)), None);
+        warm.remember(identity(2), known(8));
+        assert_eq!((warm.known(8, &identity(1)), warm.known(8, &identity(2))), (None, Some(known(8))));
+        warm.remember(identity(3), known(7));
+        assert_eq!(warm.known(8, &identity(3)), None, "judged by what no longer counts");
+    }
+
+    #[test]
+    fn room_is_bounded() {
+        let warm = Warm::default();
+        for inode in 0..=INODES_MAX as u64 {
+            warm.remember(identity(inode), known(1));
+        }
+        assert_eq!(warm.0.lock().unwrap().1.len(), 1);
+    }
+}

@@ -1,0 +1,186 @@
+//! The real agent inside a lab, enrolled with a real CMS outside over loopback.
+
+use std::time::Duration;
+
+use doorward_policy::Sha256;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::process::COMMAND_LIMIT;
+use super::root::Lab;
+use super::warden::{Warden, holds_executions};
+use crate::site::{Program, Site, answer, configuration, eventually, eventually_within, path};
+
+const PROGRAM: &str = "/usr/sbin/doorward-agent";
+const CONFIG: &str = "/etc/doorward/agent.toml";
+/// Longest between the settings' publication and the first execution that is held.
+const PROTECT_DEADLINE: Duration = Duration::from_secs(30);
+
+/// An agent in a lab; killed when dropped. It is a package of the lab, so it may itself be executed.
+pub struct LabAgent<'a> {
+    lab: &'a Lab,
+    id: String,
+    /// Goes before the agent, so that it never watches a stranger's process.
+    warden: Option<Warden>,
+    program: Option<Program>,
+}
+
+impl Lab {
+    /// Installs the agent as a package, enrolls it, starts it and waits until it is connected.
+    ///
+    /// # Panics
+    /// When a filesystem of the machine can be seen from inside, or the agent does not come up.
+    #[must_use]
+    pub fn agent(&self, site: &Site) -> LabAgent<'_> {
+        let program = std::fs::read(path("doorward-agent")).expect("the agent is built");
+        self.install("doorward-agent", &[(PROGRAM.trim_start_matches('/'), &program)]);
+        self.write(CONFIG, configuration("/var/lib/doorward-agent", "/run/doorward-agent", "/").as_bytes(), "600");
+        let mut agent = LabAgent { lab: self, id: String::new(), warden: None, program: None };
+        let enrolled = agent.ask(&["enroll", "--cms", &site.url(), "--token", &site.token()]).expect("the agent enrolls");
+        agent.id = enrolled["host_id"].as_str().expect("enroll prints the host id").to_owned();
+        agent.run();
+        eventually("the agent in the lab is connected", || agent.ask(&["status"]).ok().filter(|status| status["connected"] == true));
+        agent
+    }
+}
+
+impl LabAgent<'_> {
+    /// Starts the agent and waits for nothing.
+    ///
+    /// # Panics
+    /// When a filesystem of the machine can be seen from inside.
+    pub fn run(&mut self) {
+        self.lab.assert_apart();
+        let mut command = self.lab.entering(None);
+        command.args(["exec", "--", PROGRAM, "--config", CONFIG, "run"]);
+        let program = Program::spawn_command("doorward-agent", command, self.lab.folder().join("agent.log"));
+        self.warden = Some(Warden::watch(program.pid()));
+        self.program = Some(program);
+    }
+
+    /// Publishes protect for the profile, with what happens to files nothing settles (`allow`, `deny` or `hold`), and waits until the
+    /// agent holds executions.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub fn protects(&self, site: &Site, unverified_action: &str) {
+        let action = format!("unverified_action={unverified_action}");
+        let _ = site.cms_says(&["profile", "set", "default", "mode=protect", &action]);
+        let _ = site.cms_says(&["profile", "publish", "default"]);
+        let pid = self.pid();
+        eventually_within(PROTECT_DEADLINE, "the agent protects: it has a permission mark", || holds_executions(pid).then_some(()));
+        eventually_within(PROTECT_DEADLINE, "the agent says that it protects", || {
+            self.ask(&["status"]).ok().filter(|status| status["mode"] == "protect")
+        });
+    }
+
+    /// Whether it holds executions, as the kernel has it.
+    #[must_use]
+    pub fn holds_executions(&self) -> bool {
+        holds_executions(self.pid())
+    }
+
+    /// The agent's process.
+    ///
+    /// # Panics
+    /// When it was killed.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.program.as_ref().expect("the agent runs").pid()
+    }
+
+    /// Sends the agent a signal.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.pid()).expect("a process id")), signal).expect("a child can be signalled");
+    }
+
+    /// Whether it still runs; a stopped one does.
+    ///
+    /// # Panics
+    /// When it was killed by [`LabAgent::kill`].
+    pub fn is_running(&mut self) -> bool {
+        self.program.as_mut().expect("the agent was started").is_running()
+    }
+
+    /// kill -9 of the agent.
+    pub fn kill(&mut self) {
+        self.warden = None;
+        if let Some(program) = self.program.take() {
+            program.kill();
+        }
+    }
+
+    /// The id the CMS gave it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Everything it logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.program.as_ref().map(Program::log).unwrap_or_default()
+    }
+
+    /// `doorward-agent why`.
+    ///
+    /// # Panics
+    /// When it has no answer.
+    #[must_use]
+    pub fn why(&self, path: &str) -> Value {
+        self.ask(&["why", path]).expect("why has an answer")
+    }
+
+    /// Waits until the agent's judgement of a path is this row.
+    ///
+    /// # Panics
+    /// When it never is.
+    #[must_use]
+    pub fn judged(&self, path: &str, row: &str) -> Value {
+        eventually(&format!("{path} is judged by {row}"), || Some(self.why(path)).filter(|why| why["judgement"]["row"] == row))
+    }
+
+    /// `doorward-agent status`.
+    ///
+    /// # Panics
+    /// When the daemon does not answer.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        self.ask(&["status"]).expect("the daemon answers")
+    }
+
+    /// A `doorward-agent --json` command inside the lab; an error is what it said on standard error.
+    ///
+    /// # Errors
+    /// What the command said when it failed.
+    pub fn ask(&self, arguments: &[&str]) -> Result<Value, String> {
+        let mut command = vec![PROGRAM, "--config", CONFIG, "--json"];
+        command.extend(arguments);
+        let mut process = self.lab.spawn(&command);
+        let ended = process.within(COMMAND_LIMIT).ok_or_else(|| format!("doorward-agent {} did not end", arguments.join(" ")))?;
+        answer(ended.status, &ended.stdout, &ended.stderr)
+    }
+
+    /// A reference scan the CMS asks for, to its end; its last progress.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    #[must_use]
+    pub fn reference_scan(&self, site: &Site) -> Value {
+        site.cms_says(&["profile", "scan", "default", "--host", &self.id, "--wait"])
+    }
+
+    /// Denies or allows a file for everybody, and waits until the agent knows.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub fn decided(&self, site: &Site, decision: &str, file: &Sha256, path: &str) {
+        let _ = site.cms_says(&["file", decision, &file.to_string(), "--profile", "default", "--comment", "a test"]);
+        let row = if decision == "allow" { "allowed_by_person" } else { "denied_by_person" };
+        let _ = self.judged(path, row);
+    }
+}
