@@ -51,17 +51,21 @@ impl Bench {
         while let Some(job) = self.cold.take(lane) {
             pulse.beat(monotonic_ms());
             let key = job.key;
-            self.guard(|| self.read(&job, pulse));
-            // Whoever still waits after a defect must not wait for ever.
-            self.health.note_many(FailureReason::WorkerPanicked, self.cold.finish(&key).len() as u64);
+            if !self.guard(|| self.read(&job, pulse)) {
+                // Whoever still waits after a defect must not wait for ever.
+                drop(self.cold.finish(&key));
+            }
             pulse.idle();
         }
     }
 
-    fn guard(&self, work: impl FnOnce()) {
-        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+    /// False when the work met a defect of this program.
+    fn guard(&self, work: impl FnOnce()) -> bool {
+        let is_done = catch_unwind(AssertUnwindSafe(work)).is_ok();
+        if !is_done {
             self.health.note(FailureReason::WorkerPanicked);
         }
+        is_done
     }
 
     fn capture(&self, sighting: Sighting) {

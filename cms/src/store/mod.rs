@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 
@@ -144,7 +145,14 @@ impl Store {
             .statement_cache_capacity(STATEMENTS_KEPT_MAX);
         let writing = options.clone().pragma("cache_size", PAGE_CACHE).pragma("wal_autocheckpoint", WAL_PAGES);
         let wait = Duration::from_secs(CONNECTION_WAIT_S);
-        let writer = SqlitePoolOptions::new().max_connections(1).acquire_timeout(wait).connect_with(writing).await?;
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(wait)
+            // SQLite ends a transaction by itself when the disk is full, which sqlx does not notice: it would refuse to begin another
+            // one on that connection for ever.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+            .connect_with(writing)
+            .await?;
         sqlx::migrate!("migrations/sqlite").run(&writer).await?;
         let reader =
             SqlitePoolOptions::new().max_connections(READERS_MAX).acquire_timeout(wait).connect_with(options.read_only(true)).await?;

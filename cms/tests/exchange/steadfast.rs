@@ -60,11 +60,13 @@ async fn a_host_that_leaves_during_its_welcome_is_away() {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     let mut client = agent.client(&server).await;
     let hello = v1::AgentMessage { body: Some(v1::agent_message::Body::Hello(agent.hello())) };
+    // What the client would say next; it is gone when this is, which a stream without an end would never show.
+    let (leaving, rest) = tokio::sync::mpsc::channel(1);
     tokio::select! {
-        _ = client.connect(tokio_stream::iter([hello]).chain(tokio_stream::pending())) => {}
+        _ = client.connect(tokio_stream::iter([hello]).chain(tokio_stream::wrappers::ReceiverStream::new(rest))) => {}
         () = until("the place to be taken", || async { server.sessions.is_connected(&agent.id).then_some(()) }) => {}
     }
-    drop(client);
+    drop((client, leaving));
     tokio::time::timeout(Duration::from_millis(200), std::future::pending::<()>()).await.unwrap_err();
     sqlx::query("COMMIT").execute(&mut other).await.unwrap();
     until("the host to have come and gone", || async {

@@ -86,7 +86,7 @@ fn many_starts_of_one_unknown_file_share_one_judgement() {
     let starts: Vec<_> = (0..STARTS).map(|number| lab.spawn_as(if number % 2 == 0 { 1000 } else { 1001 }, &["/opt/tool"])).collect();
     for start in starts {
         let ended = start.ended();
-        assert!(ended.success(), "{ended:?}");
+        assert!(ended.success(), "{ended:?}, {}", agent.status());
     }
     assert_eq!(site.asked(&sha256(&tool)), 1, "one look-up for all of them");
 }

@@ -77,6 +77,7 @@ impl Session {
     pub(super) async fn run(self, inbound: Streaming<v1::AgentMessage>, outbox: Outbox) {
         let end = tokio::select! {
             end = self.serve(inbound, &outbox) => end,
+            () = outbox.closed() => End::Left,
             () = self.place.displaced() => End::Displaced,
             () = self.shared.cancel.cancelled() => End::Stopping,
         };

@@ -38,6 +38,11 @@ impl Outbox {
         }
     }
 
+    /// Returns when nobody takes messages any more: the host hung up.
+    pub(crate) async fn closed(&self) {
+        self.0.closed().await;
+    }
+
     /// Ends the stream for the host.
     pub(crate) async fn close(self, end: &End) {
         if let Some(status) = end.status() {
