@@ -1,11 +1,12 @@
 //! Files that have to be read before anything can be said of them: one read per inode state, however many executions wait for it,
-//! and large files never in the way of small ones.
+//! large files never in the way of small ones, and small ones in turns of those who wait for them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::held::{Held, Target};
 use super::outcome::Execution;
+use super::turns::Turns;
 use crate::identify::Identity;
 
 /// Executions that may wait for one file; a busy host starts some thousand programs a second.
@@ -56,7 +57,9 @@ pub(super) struct Cold {
 
 #[derive(Debug, Default)]
 struct State {
-    small: VecDeque<Job>,
+    small: HashMap<Key, Job>,
+    /// Keys of small jobs, in the line of every user who waits for them; those of jobs already taken are passed over.
+    turns: Turns<Key>,
     /// By size and order of arrival.
     large: BTreeMap<(u64, u64), Job>,
     arrivals: u64,
@@ -84,9 +87,15 @@ impl Cold {
             return Err(waiter);
         }
         let key = job.key;
+        let user = waiter.execution.process.uid.unwrap_or(0);
         let waiting = state.waiting.entry(key).or_default();
+        let is_first_of_user = waiting.iter().all(|other| other.execution.process.uid != waiter.execution.process.uid);
+        let is_first = waiting.is_empty();
         waiting.push(waiter);
-        if waiting.len() > 1 {
+        if !is_first {
+            if is_first_of_user && state.small.contains_key(&key) {
+                state.turns.push(user, key);
+            }
             return Ok(());
         }
         if size > SMALL_BYTES_MAX {
@@ -94,7 +103,8 @@ impl Cold {
             let arrival = state.arrivals;
             state.large.insert((size, arrival), job);
         } else {
-            state.small.push_back(job);
+            state.small.insert(key, job);
+            state.turns.push(user, key);
         }
         drop(state);
         self.changed.notify_all();
@@ -106,7 +116,7 @@ impl Cold {
         let mut state = self.lock();
         loop {
             let job = match lane {
-                Lane::Small => state.small.pop_front(),
+                Lane::Small => state.take_small(),
                 Lane::Large => state.large.pop_first().map(|(_, job)| job),
             };
             if job.is_some() || state.is_closed {
@@ -134,6 +144,17 @@ impl Cold {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take_small(&mut self) -> Option<Job> {
+        loop {
+            let key = self.turns.pop()?;
+            if let Some(job) = self.small.remove(&key) {
+                return Some(job);
+            }
+        }
     }
 }
 
@@ -169,6 +190,22 @@ mod tests {
         let pids: Vec<_> = cold.finish(&first.key).into_iter().map(|waiter| waiter.execution.process.pid).collect();
         assert_eq!(pids, [10, 11, 13]);
         assert_eq!(inode(cold.take(Lane::Small)), Some(2));
+    }
+
+    #[test]
+    fn a_user_does_not_wait_behind_anothers_files_even_for_one_that_both_wait_for() {
+        let cold = Cold::new(8);
+        let waiter_of = |user| {
+            let mut waiter = waiter(1);
+            waiter.execution.process.uid = Some(user);
+            waiter
+        };
+        for inode in 1..=4 {
+            cold.offer(job(inode, 1), waiter_of(1000)).unwrap();
+        }
+        cold.offer(job(4, 1), waiter_of(1001)).unwrap();
+        let order: Vec<_> = (0..4).map(|_| inode(cold.take(Lane::Small)).unwrap()).collect();
+        assert_eq!(order, [1, 4, 2, 3]);
     }
 
     #[test]

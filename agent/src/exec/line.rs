@@ -1,12 +1,12 @@
-//! Sightings waiting for the witness, a line for each user: whoever starts thousands of programs waits behind himself, not others
-//! behind him. Bounded; what does not fit is handed back and never waited for in the reader.
+//! Sightings waiting for the witness, in turns of their users. Bounded; what does not fit is handed back and never waited for in the
+//! reader.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::reader::Sighting;
+use super::turns::Turns;
 
-/// Lines of all users; who comes next is the one whose line was served longest ago.
+/// Many may put in, many may take out.
 #[derive(Debug)]
 pub(super) struct Line {
     state: Mutex<State>,
@@ -16,10 +16,7 @@ pub(super) struct Line {
 
 #[derive(Debug, Default)]
 struct State {
-    lines: HashMap<u32, VecDeque<Sighting>>,
-    /// Users with something in their line, each once.
-    turns: VecDeque<u32>,
-    items: usize,
+    turns: Turns<Sighting>,
     is_closed: bool,
 }
 
@@ -32,10 +29,10 @@ impl Line {
     /// Puts a sighting in its user's line, or hands it back at once when there is no room or the lines are closed.
     pub(super) fn offer(&self, sighting: Sighting) -> Result<(), Sighting> {
         let mut state = self.lock();
-        if state.is_closed || state.items >= self.items_max {
+        if state.is_closed || state.turns.len() >= self.items_max {
             return Err(sighting);
         }
-        state.push(sighting);
+        state.turns.push(sighting.user, sighting);
         drop(state);
         self.changed.notify_all();
         Ok(())
@@ -44,12 +41,12 @@ impl Line {
     /// Puts a sighting in, waiting for room; false when the lines are closed.
     pub(super) fn put(&self, sighting: Sighting) -> bool {
         let mut state = self.lock();
-        while !state.is_closed && state.items >= self.items_max {
+        while !state.is_closed && state.turns.len() >= self.items_max {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let is_open = !state.is_closed;
         if is_open {
-            state.push(sighting);
+            state.turns.push(sighting.user, sighting);
         }
         drop(state);
         self.changed.notify_all();
@@ -60,7 +57,7 @@ impl Line {
     pub(super) fn take(&self) -> Option<Sighting> {
         let mut state = self.lock();
         loop {
-            if let Some(sighting) = state.pop() {
+            if let Some(sighting) = state.turns.pop() {
                 drop(state);
                 self.changed.notify_all();
                 return Some(sighting);
@@ -83,31 +80,6 @@ impl Line {
     }
 }
 
-impl State {
-    fn push(&mut self, sighting: Sighting) {
-        let user = sighting.user;
-        let line = self.lines.entry(user).or_default();
-        if line.is_empty() {
-            self.turns.push_back(user);
-        }
-        line.push_back(sighting);
-        self.items += 1;
-    }
-
-    fn pop(&mut self) -> Option<Sighting> {
-        let user = self.turns.pop_front()?;
-        let line = self.lines.get_mut(&user)?;
-        let sighting = line.pop_front();
-        if line.is_empty() {
-            self.lines.remove(&user);
-        } else {
-            self.turns.push_back(user);
-        }
-        self.items -= usize::from(sighting.is_some());
-        sighting
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,17 +88,6 @@ mod tests {
     fn sighting(user: u32, pid: i32) -> Sighting {
         let target = Target::Open(tempfile::tempfile().unwrap());
         Sighting { target, given: None, user, pid, process: None, observed_at: 0 }
-    }
-
-    #[test]
-    fn users_take_turns_however_long_their_lines_are() {
-        let line = Line::new(8);
-        for (user, pid) in [(1, 10), (1, 11), (1, 12), (2, 20), (3, 30), (3, 31)] {
-            line.offer(sighting(user, pid)).unwrap();
-        }
-        line.close();
-        let order: Vec<_> = std::iter::from_fn(|| line.take()).map(|sighting| sighting.pid).collect();
-        assert_eq!(order, [10, 20, 30, 11, 31, 12]);
     }
 
     #[test]

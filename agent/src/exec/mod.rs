@@ -29,6 +29,7 @@ mod reader;
 mod record;
 mod remark;
 mod running;
+mod turns;
 pub(crate) mod walk;
 mod warm;
 mod watch;

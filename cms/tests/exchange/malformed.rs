@@ -1,15 +1,15 @@
 //! Messages no honest host sends. Each ends the stream with INVALID_ARGUMENT, is counted, and leaves nothing in the database.
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use doorward_proto::limit::{BATCH_BYTES_MAX, BATCH_REPORTS_MAX, MESSAGE_BYTES_MAX};
 use doorward_proto::report::{Report, ReportBody};
 use doorward_proto::v1;
 use doorward_proto::v1::agent_message::Body;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request};
 
 use crate::story::Found;
 use crate::support::agent::{TestAgent, TestStream, channel};
+use crate::support::raw::RawCodec;
 use crate::support::{TestServer, soon};
 
 fn report(sequence: u64) -> v1::Report {
@@ -103,44 +103,6 @@ async fn a_stream_begins_with_a_hello_or_not_at_all() {
         assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status}");
     }
     assert_eq!((server.tally.refused(), server.tally.sessions(), server.sessions.connected()), (6, 0, 0));
-}
-
-/// Sends bytes as they are.
-#[derive(Default)]
-struct RawCodec;
-
-impl Codec for RawCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
 }
 
 #[tokio::test]

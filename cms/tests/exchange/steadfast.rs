@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use doorward_cms::store::FileDecision;
 use doorward_cms::uplink::Settings;
 use doorward_policy::{Decision, Mode};
@@ -13,11 +13,11 @@ use doorward_proto::v1;
 use futures::FutureExt as _;
 use sqlx::Connection as _;
 use tokio_stream::StreamExt as _;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request};
 
 use crate::story::{Found, NOON, file};
 use crate::support::agent::{channel, now};
+use crate::support::raw::RawCodec;
 use crate::support::{TestServer, soon, until};
 
 #[tokio::test]
@@ -148,42 +148,4 @@ async fn a_mode_the_agent_cannot_carry_out_is_not_shown_as_in_force() {
 fn prost_bytes(hello: &v1::Hello) -> Bytes {
     use prost::Message as _;
     v1::AgentMessage { body: Some(v1::agent_message::Body::Hello(hello.clone())) }.encode_to_vec().into()
-}
-
-/// Sends and takes bytes as they are.
-#[derive(Default)]
-struct RawCodec;
-
-impl Codec for RawCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
 }

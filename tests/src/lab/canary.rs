@@ -78,7 +78,7 @@ impl Lab {
     /// Where filesystems that hold files are mounted.
     fn points(&self) -> Vec<String> {
         let points = self.mountinfo();
-        let points = points.lines().filter(|line| !line.contains(" - proc "));
+        let points = points.lines().filter(|line| !line.contains(" - proc ") && !line.contains(" - sysfs "));
         points.filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect()
     }
 }

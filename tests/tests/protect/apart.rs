@@ -12,7 +12,7 @@ fn a_lab_is_apart_from_the_machine() {
     let Some(lab) = minimal() else { return };
     lab.assert_apart();
     let table = lab.mountinfo();
-    assert_eq!(table.lines().count(), 4, "root, /proc, /tmp and /run:\n{table}");
+    assert_eq!(table.lines().count(), 5, "root, /proc, /sys, /tmp and /run:\n{table}");
     assert!(table.lines().all(|line| !line.contains("shared:") && !line.contains("master:")), "nothing propagates:\n{table}");
     let root = table.lines().find(|line| line.contains(" / / ")).unwrap().split(' ').nth(2).unwrap().to_owned();
     assert!(!fs::read_to_string("/proc/self/mountinfo").unwrap().contains(&format!(" {root} ")), "the machine sees none of it");

@@ -7,7 +7,7 @@ use doorward_tests::site::{Site, eventually_within, unheard_of};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{CANARY_LIMIT, failing, minimal};
+use crate::{CANARY_LIMIT, failing, minimal, rounds};
 
 /// A stopped agent is killed by its guard after this.
 const GUARD_PERIOD: Duration = Duration::from_secs(5);
@@ -15,7 +15,8 @@ const GUARD_PERIOD: Duration = Duration::from_secs(5);
 const HOLD_LIMIT: Duration = Duration::from_millis(3500);
 /// Longest until the processes of a storm are all started or refused.
 const STORM_LIMIT: Duration = Duration::from_secs(120);
-const STORM: u32 = 2_000;
+/// Programs of the storm, many times that in long rounds.
+const STORM: u32 = 4_000;
 
 /// An agent that has nobody's word for unknown files and holds them.
 fn holding<'a>(lab: &'a Lab, site: &Site) -> LabAgent<'a> {
@@ -121,8 +122,9 @@ fn thousands_of_processes_of_one_user_while_another_works() {
     let Some(lab) = minimal() else { return };
     let site = Site::start();
     let agent = holding(&lab, &site);
-    lab.add_programs("/opt/storm", &failing("storm"), STORM);
-    let script = format!("i=0; while [ $i -lt {STORM} ]; do /opt/storm/$i 2>/dev/null & i=$((i+1)); done; wait");
+    let storm = rounds(STORM);
+    lab.add_programs("/opt/storm", &failing("storm"), storm);
+    let script = format!("i=0; while [ $i -lt {storm} ]; do /opt/storm/$i 2>/dev/null & i=$((i+1)); done; wait");
     let mut storm = lab.spawn_as(1000, &["sh", "-c", &script]);
     let mut worst = Duration::ZERO;
     let mut ended = None;

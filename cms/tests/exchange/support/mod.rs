@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod provider;
+pub(crate) mod raw;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
