@@ -21,7 +21,7 @@ use crate::health::{FailureReason, Health};
 use crate::identify::Identity;
 use crate::judge::Judge;
 use crate::system::group::Group;
-use crate::system::process;
+use crate::system::{lease, process};
 
 /// Things that may wait to be done.
 const WAITING_MAX: usize = 16_384;
@@ -216,9 +216,11 @@ impl Follower {
         is_set
     }
 
-    /// Whether there is nothing more to wait for. What was rewritten before it was seen to run is killed.
+    /// Whether there is nothing more to wait for. What was rewritten before it was seen to run is killed; under a lease it cannot have
+    /// been, whatever times were set.
     fn is_over(&self, followed: &mut Followed, now: Instant) -> bool {
-        if fstat(followed.target.file()).map(|stat| Content::of(&stat)) != Ok(followed.content) {
+        let file = followed.target.file();
+        if !lease::is_held(file) && fstat(file).map(|stat| Content::of(&stat)) != Ok(followed.content) {
             self.health.note(FailureReason::ChangedDuringExec);
             match followed.process.as_deref().map(process::kill) {
                 Some(Err(error)) if error.raw_os_error() != Some(Errno::ESRCH as i32) => {

@@ -11,6 +11,7 @@ use doorward_service::Clock;
 
 use super::Counters;
 use super::aftermath::{After, Aftermath, Allowed, is_still};
+use super::cold::Waiter;
 use super::deferred::Deferred;
 use super::held::{Held, Target};
 use super::history::{History, Note};
@@ -19,7 +20,7 @@ use super::parked::{Parked, Waiting};
 use super::queue::Queue;
 use super::warm::{Known, Warm};
 use crate::health::{FailureReason, Health};
-use crate::identify::Identified;
+use crate::identify::{Identified, Identity};
 use crate::judge::{Judge, Judged};
 use crate::system::group::Answer;
 
@@ -62,6 +63,14 @@ pub(super) struct Footing {
     pub(super) only_root_writes: bool,
     /// Its identity may be remembered: nothing could have changed it unseen.
     pub(super) is_lasting: bool,
+}
+
+/// On what an execution was let through, see [`Allowed`].
+struct Allowance {
+    identity: Identity,
+    generation: u64,
+    only_root_writes: bool,
+    is_settled: bool,
 }
 
 /// An answer and what it rests on.
@@ -135,16 +144,9 @@ impl Outcomes {
             self.warm.remember(file.identity, Known { generation, answer: wanted, matters, only_root_writes });
         }
         if given == Answer::Allow {
-            self.aftermath.add(After::Allowed(Allowed {
-                target: Target::Held(Arc::clone(held)),
-                identity: file.identity,
-                generation,
-                only_root_writes,
-                // What people should hear of each time must be told of each time.
-                is_settled: is_settled && !matters,
-                pid: i32::try_from(execution.process.pid).unwrap_or(0),
-                process: execution.pidfd.clone(),
-            }));
+            // What people should hear of each time must be told of each time.
+            let allowance = Allowance { identity: file.identity, generation, only_root_writes, is_settled: is_settled && !matters };
+            self.follow(Arc::clone(held), execution, allowance);
         }
         given
     }
@@ -186,14 +188,16 @@ impl Outcomes {
         } else {
             ReportBody::Observation(observation)
         };
-        // Handed back only when the watch ends; then nobody keeps reports any more.
-        drop(self.reports.put(report));
+        self.report(execution.given, report);
     }
 
     /// Tells the CMS of a file whose execution waits for its answer.
     fn report_waiting(&self, execution: &Execution, file: &Identified) {
         let evidence = self.judge.evidence(execution.location.proven(), file.digests.md5.as_ref());
-        drop(self.reports.put(ReportBody::Observation(observation(execution, file, evidence))));
+        // It waits for an answer, which must not wait for the recorder.
+        if self.reports.offer(ReportBody::Observation(observation(execution, file, evidence))).is_err() {
+            self.health.note(FailureReason::ReportDropped);
+        }
     }
 
     /// An execution of which nobody can tell what it is: denied when it waits, and reported in any case.
@@ -213,16 +217,40 @@ impl Outcomes {
             last_observed_at: execution.observed_at,
             count: 1,
         };
-        drop(self.reports.put(ReportBody::Unjudged(unjudged)));
+        self.report(given, ReportBody::Unjudged(unjudged));
     }
 
     /// Executions of content the kernel itself would not run: let go, counted, nothing to judge.
-    pub(super) fn not_a_candidate<'a>(&self, executions: impl Iterator<Item = Option<&'a Arc<Held>>>) {
-        for held in executions {
-            if let Some(held) = held {
-                held.answer(Answer::Allow);
-            }
+    ///
+    /// SECURITY: as for any other, only for content that is still what was looked at, and kept so until the kernel has looked too.
+    pub(super) fn not_a_candidate(&self, waiting: Vec<Waiter>, identity: Identity, only_root_writes: bool) {
+        for Waiter { execution, held } in waiting {
             self.counters.judged.fetch_add(1, Ordering::Relaxed);
+            let Some(held) = held else { continue };
+            if !is_still(held.file(), &identity) {
+                self.unjudged(execution, Some(&held), FailureReason::DigestChanged);
+            } else if held.answer(Answer::Allow) == Answer::Allow {
+                let generation = self.judge.generation();
+                self.follow(held, &execution, Allowance { identity, generation, only_root_writes, is_settled: false });
+            }
+        }
+    }
+
+    fn follow(&self, held: Arc<Held>, execution: &Execution, allowance: Allowance) {
+        let Allowance { identity, generation, only_root_writes, is_settled } = allowance;
+        let pid = i32::try_from(execution.process.pid).unwrap_or(0);
+        let (target, process) = (Target::Held(held), execution.pidfd.clone());
+        self.aftermath.add(After::Allowed(Allowed { target, identity, generation, only_root_writes, is_settled, pid, process }));
+    }
+
+    /// Hands a report to the recorder. Where executions are held nobody waits for it: with a full disk under the store, whoever
+    /// waited here would no longer answer.
+    fn report(&self, given: Option<Answer>, report: ReportBody) {
+        if given.is_none() {
+            // Handed back only when the watch ends; then nobody keeps reports any more.
+            drop(self.reports.put(report));
+        } else if self.reports.offer(report).is_err() {
+            self.health.note(FailureReason::ReportDropped);
         }
     }
 }

@@ -204,6 +204,10 @@ impl Reader {
         if known.only_root_writes || known.answer == Answer::Deny {
             return Some((identity, known));
         }
+        if known.matters {
+            // Told and followed at once: only whoever looks closer can do both, since the lease goes with the file.
+            return None;
+        }
         let is_kept = lease::take(file).unwrap_or(false) && is_still(file, &identity);
         is_kept.then_some((identity, known))
     }

@@ -108,9 +108,9 @@ impl Bench {
         let file = job.target.file();
         let outcome = self.identifier.file(file, &job.name, job.key.want_md5, &stop);
         let waiting = self.cold.finish(&job.key);
-        let unjudged = |reason: FailureReason| {
-            for waiter in &waiting {
-                self.outcomes.unjudged(waiter.execution.clone(), waiter.held.as_ref(), reason);
+        let unjudged = |waiting: Vec<Waiter>, reason: FailureReason| {
+            for Waiter { execution, held } in waiting {
+                self.outcomes.unjudged(execution, held.as_ref(), reason);
             }
         };
         // SECURITY: what ran before it was read was not necessarily what was read.
@@ -118,11 +118,11 @@ impl Bench {
         match outcome {
             Ok(Some(found)) if is_same(found.identity) => self.conclude(waiting, job, &found),
             Ok(None) if self.inode(file).is_ok_and(|inode| is_same(inode.identity)) => {
-                self.outcomes.not_a_candidate(waiting.iter().map(|waiter| waiter.held.as_ref()));
+                self.outcomes.not_a_candidate(waiting, job.key.identity, job.only_root_writes);
             }
-            Ok(_) => unjudged(FailureReason::DigestChanged),
+            Ok(_) => unjudged(waiting, FailureReason::DigestChanged),
             Err(SkipReason::Stopped) if self.is_stopping.load(Ordering::Relaxed) => {}
-            Err(reason) => unjudged(reason.into()),
+            Err(reason) => unjudged(waiting, reason.into()),
         }
     }
 

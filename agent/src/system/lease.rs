@@ -34,7 +34,7 @@ pub fn has_no_writer(file: impl AsFd) -> io::Result<bool> {
 pub fn take(file: impl AsFd) -> io::Result<bool> {
     set(&file, F_SETSIG, BREAK_SIGNAL)?;
     match set(file, libc::F_SETLEASE, libc::F_RDLCK) {
-        Ok(()) => Ok(true),
+        Ok(_) => Ok(true),
         Err(Errno::EAGAIN) => Ok(false),
         Err(error) => Err(error.into()),
     }
@@ -44,14 +44,21 @@ pub fn take(file: impl AsFd) -> io::Result<bool> {
 #[cfg(test)]
 pub(crate) fn hold_for_writing(file: impl AsFd) -> io::Result<()> {
     set(&file, F_SETSIG, BREAK_SIGNAL)?;
-    Ok(set(file, libc::F_SETLEASE, libc::F_WRLCK)?)
+    set(file, libc::F_SETLEASE, libc::F_WRLCK)?;
+    Ok(())
+}
+
+/// Whether the lease of [`take`] is still whole: nobody waits for it to end.
+#[must_use]
+pub fn is_held(file: impl AsFd) -> bool {
+    set(file, libc::F_GETLEASE, 0) == Ok(libc::F_RDLCK)
 }
 
 #[expect(unsafe_code, reason = "leases are not wrapped by nix")]
-fn set(file: impl AsFd, command: libc::c_int, argument: libc::c_int) -> Result<(), Errno> {
+fn set(file: impl AsFd, command: libc::c_int, argument: libc::c_int) -> Result<libc::c_int, Errno> {
     // SAFETY: fcntl with these commands takes an int and touches no memory of ours; the descriptor is borrowed, so it is open for as
     // long as this call runs.
-    Errno::result(unsafe { libc::fcntl(file.as_fd().as_raw_fd(), command, argument) }).map(drop)
+    Errno::result(unsafe { libc::fcntl(file.as_fd().as_raw_fd(), command, argument) })
 }
 
 #[cfg(test)]
@@ -73,9 +80,10 @@ mod tests {
         }
         drop(writer);
         assert!(has_no_writer(&reader).unwrap());
-        assert!(take(&reader).unwrap());
+        assert!(!is_held(&reader) && take(&reader).unwrap() && is_held(&reader));
         let refused = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&path).unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(libc::EAGAIN), "a lease that is kept keeps writers away");
+        assert!(!is_held(&reader), "somebody waited for it");
         drop(reader);
         // Given back: a writer is not made to wait.
         OpenOptions::new().write(true).open(&path).unwrap();
