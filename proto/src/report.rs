@@ -11,6 +11,18 @@ pub use batch::{Batch, Full};
 pub(crate) use inventory::encoded_width;
 pub use inventory::{Inventory, InventorySource, Source};
 
+/// What became of an execution that was not simply let be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It ran on: nobody kept it from it, or nobody could.
+    Ran,
+    /// It never started.
+    Refused,
+    /// It had started and was ended.
+    Killed,
+}
+
 /// A file's content and how its inode looked when it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileFacts {
@@ -94,7 +106,7 @@ enum UseForm {
     Scan,
 }
 
-/// An execution the agent did not let through.
+/// An execution the agent did not let through, or ended, or would have ended had it been able to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denial {
     /// What was to be executed, by whom.
@@ -103,6 +115,8 @@ pub struct Denial {
     pub row: u8,
     /// Nothing settled it and the profile's unverified action denied it, or the deadline ran out.
     pub undecided: bool,
+    /// [`Fate::Ran`] when it had started and could not be ended.
+    pub fate: Fate,
 }
 
 /// An execution whose file could not be identified, so that nothing judged it.
@@ -114,8 +128,8 @@ pub struct Unjudged {
     pub process: Process,
     /// Code of the failure table: why the file could not be identified.
     pub reason: String,
-    /// It was denied for it.
-    pub denied: bool,
+    /// What became of it.
+    pub fate: Fate,
     /// Microseconds since 1970, UTC.
     pub first_observed_at: i64,
     /// Microseconds since 1970, UTC.
@@ -185,7 +199,7 @@ pub struct FailureCount {
 pub enum ReportBody {
     /// A file was met.
     Observation(Observation),
-    /// An execution was denied.
+    /// An execution was denied, before it started or after.
     Denial(Denial),
     /// What is watched changed.
     Coverage(Coverage),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use doorward_policy::PathBytes;
-use doorward_proto::report::{ReportBody, Unjudged};
+use doorward_proto::report::{Fate, ReportBody, Unjudged};
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, fstat};
 
@@ -59,8 +59,8 @@ pub(super) struct Unopened {
     pub(super) pid: i32,
     pub(super) process: Option<OwnedFd>,
     pub(super) reason: FailureReason,
-    /// The kernel has denied it then.
-    pub(super) denied: bool,
+    /// Refused where the kernel would have asked us.
+    pub(super) fate: Fate,
     /// Microseconds since 1970, UTC.
     pub(super) observed_at: i64,
 }
@@ -237,12 +237,12 @@ impl Follower {
     }
 
     fn report(&self, unopened: Unopened) {
-        let Unopened { pid, process, reason, denied, observed_at } = unopened;
+        let Unopened { pid, process, reason, fate, observed_at } = unopened;
         let unjudged = Unjudged {
             path: PathBytes::new(*UNOPENED),
             process: facts(pid, process.as_ref()),
             reason: reason.code().to_owned(),
-            denied,
+            fate,
             first_observed_at: observed_at,
             last_observed_at: observed_at,
             count: 1,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use doorward_policy::{Evidence, Fit, PackageEvidence, Response, Sha256, Status, Use, Verdict};
-use doorward_proto::report::{Denial, Observation, Process, ReportBody, Unjudged};
+use doorward_proto::report::{Denial, Fate, Observation, Process, ReportBody, Unjudged};
 use doorward_service::Clock;
 
 use super::Counters;
@@ -184,7 +184,7 @@ impl Outcomes {
         let report = if is_denied {
             self.counters.denied.fetch_add(1, Ordering::Relaxed);
             let undecided = judged.judgement.verdict != Verdict::Deny;
-            ReportBody::Denial(Denial { observation, row: judged.judgement.row.number(), undecided })
+            ReportBody::Denial(Denial { observation, row: judged.judgement.row.number(), undecided, fate: Fate::Refused })
         } else {
             ReportBody::Observation(observation)
         };
@@ -212,7 +212,7 @@ impl Outcomes {
             path: execution.location.reported(),
             process: execution.process,
             reason: reason.code().to_owned(),
-            denied: given == Some(Answer::Deny),
+            fate: if given == Some(Answer::Deny) { Fate::Refused } else { Fate::Ran },
             first_observed_at: execution.observed_at,
             last_observed_at: execution.observed_at,
             count: 1,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use doorward_proto::report::Fate;
 use doorward_service::Clock;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -129,10 +130,12 @@ impl Reader {
         let Event { mask, file, pid, process, .. } = event;
         let Some(file) = file else {
             self.counters.seen.fetch_add(1, Ordering::Relaxed);
-            let denied = self.group.class() == Class::Permission;
-            let reason = if denied { FailureReason::DeniedUnjudged } else { FailureReason::EventsLost };
+            let (fate, reason) = match self.group.class() {
+                Class::Permission => (Fate::Refused, FailureReason::DeniedUnjudged),
+                Class::Notification => (Fate::Ran, FailureReason::EventsLost),
+            };
             self.health.note(reason);
-            return self.aftermath.add(After::Unopened(Unopened { pid, process, reason, denied, observed_at }));
+            return self.aftermath.add(After::Unopened(Unopened { pid, process, reason, fate, observed_at }));
         };
         if mask.contains(MaskFlags::FAN_CLOSE_WRITE) {
             return self.aftermath.add(After::Rewritten(file));

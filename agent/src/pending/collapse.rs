@@ -46,12 +46,16 @@ pub(super) fn key(record: &Record) -> Key {
         Record::Health(_) => hasher.update(b"health"),
         Record::Inventory(_) => hasher.update(b"inventory"),
         Record::Turned(turned) => hasher.update(b"turned").update(&turned.file),
-        Record::Denial(denied) => hasher.update(b"denial").update(&[denied.row, u8::from(denied.undecided)]),
+        Record::Denial(_) => hasher.update(b"denial"),
         Record::Observation(_) => hasher.update(b"observation"),
         Record::Unjudged(_) => hasher.update(b"unjudged"),
     };
+    if let Record::Denial(denied) = record {
+        let identity = (denied.row, denied.undecided, denied.fate);
+        hasher.update(&postcard::to_allocvec(&identity).unwrap_or_default());
+    }
     if let Record::Unjudged(unjudged) = record {
-        let identity = (&unjudged.path, &unjudged.reason, unjudged.denied, unjudged.process.uid);
+        let identity = (&unjudged.path, &unjudged.reason, unjudged.fate, unjudged.process.uid);
         hasher.update(&postcard::to_allocvec(&identity).unwrap_or_default());
     }
     if let Some(observed) = record.observed() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use doorward_policy::{Evidence, FileKind, PackageEvidence, PackageManager, PathBytes, Status, Use};
-use doorward_proto::report::{Coverage, FileFacts, Inventory, InventorySource, Observation, Process, Source, Unjudged};
+use doorward_proto::report::{Coverage, Denial, Fate, FileFacts, Inventory, InventorySource, Observation, Process, Source, Unjudged};
 use doorward_proto::uplink::VerdictDecision;
 
 use super::*;
@@ -194,21 +194,44 @@ async fn executions_of_one_minute_are_one_report_with_a_count_until_it_is_handed
 }
 
 #[tokio::test]
-async fn executions_nobody_could_judge_are_kept_and_counted_by_path_reason_and_user() {
+async fn denials_with_other_fates_are_not_counted_as_one() {
     let store = TestStore::new();
-    let unjudged = |path: &str, uid: Option<u32>, at| {
+    for fate in [Fate::Refused, Fate::Killed, Fate::Ran, Fate::Killed] {
+        let ReportBody::Observation(observation) = executed(1, 7, 5) else { panic!() };
+        store.add(ReportBody::Denial(Denial { observation, row: 9, undecided: true, fate })).await.unwrap();
+    }
+    let told = store.all().await.into_iter().map(|report| {
+        let ReportBody::Denial(denial) = report.body else { panic!("{report:?}") };
+        (denial.fate, denial.observation.count)
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [(Fate::Refused, 1), (Fate::Killed, 2), (Fate::Ran, 1)]);
+}
+
+#[tokio::test]
+async fn executions_nobody_could_judge_are_kept_and_counted_by_path_reason_user_and_fate() {
+    let store = TestStore::new();
+    let unjudged = |path: &str, uid: Option<u32>, fate, at| {
         let process = Process { pid: 7, start_ticks: 1, uid, parent_pid: 1, parent_path: None, parent_sha256: None, container: None };
         let (path, reason) = (PathBytes::new(path), "digest_changed".to_owned());
-        ReportBody::Unjudged(Unjudged { path, process, reason, denied: true, first_observed_at: at, last_observed_at: at, count: 1 })
+        ReportBody::Unjudged(Unjudged { path, process, reason, fate, first_observed_at: at, last_observed_at: at, count: 1 })
     };
-    for (path, uid, at) in [("/a", Some(1000), 5), ("/a", Some(1000), 9), ("/a", Some(0), 5), ("/a", None, 5), ("/b", Some(1000), 5)] {
-        store.add(unjudged(path, uid, at)).await.unwrap();
+    let met = [
+        ("/a", Some(1000), Fate::Refused, 5),
+        ("/a", Some(1000), Fate::Refused, 9),
+        ("/a", Some(1000), Fate::Killed, 5),
+        ("/a", Some(0), Fate::Refused, 5),
+        ("/a", None, Fate::Refused, 5),
+        ("/b", Some(1000), Fate::Refused, 5),
+    ];
+    for (path, uid, fate, at) in met {
+        store.add(unjudged(path, uid, fate, at)).await.unwrap();
     }
     let told = store.all().await.into_iter().map(|report| {
         let ReportBody::Unjudged(unjudged) = report.body else { panic!("{report:?}") };
         (unjudged.path.to_string(), unjudged.process.uid, unjudged.count, unjudged.last_observed_at)
     });
-    let expected = [("/a", Some(1000), 2, 9), ("/a", Some(0), 1, 5), ("/a", None, 1, 5), ("/b", Some(1000), 1, 5)];
+    let expected =
+        [("/a", Some(1000), 2, 9), ("/a", Some(1000), 1, 5), ("/a", Some(0), 1, 5), ("/a", None, 1, 5), ("/b", Some(1000), 1, 5)];
     assert_eq!(told.collect::<Vec<_>>(), expected.map(|(path, uid, count, at)| (path.to_owned(), uid, count, at)));
 }
 

@@ -140,7 +140,7 @@ CREATE TABLE execution (
     process TEXT,
     at INTEGER NOT NULL,
     count INTEGER NOT NULL,
-    denied INTEGER NOT NULL
+    fate TEXT NOT NULL
 );
 CREATE INDEX execution_by_file ON execution (sha256, host_id, id);
 

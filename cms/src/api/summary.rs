@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use doorward_policy::PathBytes;
-use doorward_proto::report::Unjudged;
+use doorward_proto::report::{Fate, Unjudged};
 
 use super::word::word;
 use crate::incident::{Detail, Execution, Kind, Opinion, Turn};
@@ -65,15 +65,22 @@ pub(super) fn summary(incident: &IncidentView) -> String {
 }
 
 fn unjudged_line(unjudged: &Unjudged) -> String {
-    let Unjudged { path, process, reason, denied, .. } = unjudged;
+    let Unjudged { path, process, reason, fate, .. } = unjudged;
     let user = process.uid.map_or_else(|| "an unknown user".into(), |uid| format!("uid {uid}"));
-    let outcome = if *denied { "denied" } else { "not prevented" };
-    format!("{path} by pid {} of {user} ({}, {outcome})", process.pid, escaped(reason))
+    format!("{path} by pid {} of {user} ({}, {})", process.pid, escaped(reason), deed(*fate))
+}
+
+const fn deed(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Ran => "ran",
+        Fate::Refused => "was refused",
+        Fate::Killed => "was killed after it had started",
+    }
 }
 
 fn executed(kind: Kind, execution: &Execution, host: &str) -> String {
     let path = &execution.path;
-    let deed = if execution.denied { "was kept from running" } else { "ran" };
+    let deed = deed(execution.fate);
     let reason = word(&execution.reason);
     match kind {
         Kind::ThreatExecuted => {
@@ -81,6 +88,7 @@ fn executed(kind: Kind, execution: &Execution, host: &str) -> String {
             format!("{path} {deed} on {host}: a threat ({reason}{threat})")
         }
         Kind::ProcessModified => format!("{path} {deed} on {host} and is not what was there before ({reason})"),
+        Kind::ProcessKilled => format!("{path} {deed} on {host}, though it is allowed ({reason})"),
         _ => format!("{path} {deed} on {host} and nothing vouches for it ({reason})"),
     }
 }
@@ -144,7 +152,7 @@ mod tests {
             threat_score: Some(10),
             threat_name: Some("Linux.Trojan\u{7}".into()),
             process: None,
-            denied: false,
+            fate: Fate::Ran,
             previous: None,
         }
     }
@@ -153,9 +161,19 @@ mod tests {
     fn what_ran_is_said_without_letting_names_steer_the_terminal() {
         let said = summary(&incident(Kind::ThreatExecuted, Detail::Execution(Box::new(execution()))));
         assert_eq!(said, r"/opt/\x1b[31mred ran on web-1\x1b[2J: a threat (malicious, score 10, Linux.Trojan\x07)");
-        let denied = Execution { denied: true, reason: StatusReason::Unknown, ..execution() };
-        let said = summary(&incident(Kind::NewProcess, Detail::Execution(Box::new(denied))));
-        assert!(said.contains("was kept from running") && said.contains("(unknown)"), "{said}");
+    }
+
+    #[test]
+    fn what_became_of_an_execution_is_said_in_words() {
+        let said = |kind, fate| {
+            let execution = Execution { path: PathBytes::new("/a"), fate, reason: StatusReason::Unknown, ..execution() };
+            summary(&IncidentView { host: Some("web-1".into()), ..incident(kind, Detail::Execution(Box::new(execution))) })
+        };
+        assert_eq!(said(Kind::NewProcess, Fate::Ran), "/a ran on web-1 and nothing vouches for it (unknown)");
+        assert_eq!(said(Kind::NewProcess, Fate::Refused), "/a was refused on web-1 and nothing vouches for it (unknown)");
+        let killed = "/a was killed after it had started on web-1";
+        assert_eq!(said(Kind::NewProcess, Fate::Killed), format!("{killed} and nothing vouches for it (unknown)"));
+        assert_eq!(said(Kind::ProcessKilled, Fate::Killed), format!("{killed}, though it is allowed (unknown)"));
     }
 
     #[test]

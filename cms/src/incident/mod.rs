@@ -2,7 +2,7 @@
 //! transaction, and kept by the store; one stays open per kind, file and host, and counts.
 
 use doorward_policy::{FileKind, HostId, PathBytes, Sha256, StatusReason};
-use doorward_proto::report::{Process, Uncovered, Unjudged};
+use doorward_proto::report::{Fate, Process, Uncovered, Unjudged};
 use serde::{Deserialize, Serialize};
 
 /// Hosts an incident names at most; the rest are counted.
@@ -30,6 +30,8 @@ pub enum Kind {
     ProcessModified,
     /// A threat was executed.
     ThreatExecuted,
+    /// A process was ended whose file is allowed by now: the host knew no better, or something changed meanwhile.
+    ProcessKilled,
     /// TI changed its mind about a file for the worse.
     VerdictTurned,
     /// Something that was watched no longer is.
@@ -110,8 +112,8 @@ pub struct Execution {
     pub threat_name: Option<String>,
     /// Who ran it.
     pub process: Option<Process>,
-    /// The agent did not let it run.
-    pub denied: bool,
+    /// What became of it.
+    pub fate: Fate,
     /// What the same path held before, when that was something else.
     pub previous: Option<Sha256>,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use doorward_policy::{
     AutoAllowSettings, Evidence, HostId, ProfileId, Scope, Sha256, StatusReason, Subject, TrustRules, Verdict, judge, status, threat_score,
 };
-use doorward_proto::report::{Coverage, Unjudged};
+use doorward_proto::report::{Coverage, Fate, Unjudged};
 
 use super::column::Columns;
 use super::execution::Executed;
@@ -32,7 +32,7 @@ pub(super) async fn previous(work: &mut Connection, host: HostId, executed: &[Ex
     Ok(previous)
 }
 
-/// Raises incidents for executions that nothing allows on this host.
+/// Raises incidents for executions that nothing allows on this host, and for all that were ended after they had started.
 pub(super) async fn executions(
     work: &mut Connection,
     host: HostId,
@@ -53,6 +53,8 @@ pub(super) async fn executions(
         let subject = subject(work, host, &rules, in_profile, &executed.observation.evidence).await?;
         let before = previous.get(&(file, path_key(&executed.observation.path))).copied();
         let kind = match judge(&rules, &subject).verdict {
+            // Somebody's process was ended, whatever this server makes of the file by now.
+            Verdict::Allow if executed.fate == Fate::Killed => Kind::ProcessKilled,
             Verdict::Allow => continue,
             Verdict::Deny => Kind::ThreatExecuted,
             Verdict::Undecided if before.is_some() || subject.facts.is_modified() => Kind::ProcessModified,
@@ -100,7 +102,7 @@ fn execution(executed: &Executed<'_>, marked: &MarkedFile, reason: StatusReason,
         threat_score: threat_score(&marked.answer),
         threat_name: marked.answer.reputation().filter(|reputation| reputation.is_threat()).and_then(|it| it.threat_name.clone()),
         process: executed.observation.process.clone(),
-        denied: executed.denied,
+        fate: executed.fate,
         previous,
     }
 }
@@ -134,7 +136,7 @@ pub(super) async fn unjudged(work: &mut Connection, host: HostId, told: &[&Unjud
     };
     for new in told {
         let is_same =
-            |it: &&mut Unjudged| (&it.path, &it.reason, it.denied, it.process.uid) == (&new.path, &new.reason, new.denied, new.process.uid);
+            |it: &&mut Unjudged| (&it.path, &it.reason, it.fate, it.process.uid) == (&new.path, &new.reason, new.fate, new.process.uid);
         if let Some(known) = unjudged.iter_mut().find(is_same) {
             known.count = known.count.saturating_add(new.count);
             known.last_observed_at = known.last_observed_at.max(new.last_observed_at);

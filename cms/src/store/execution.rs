@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use doorward_policy::{HostId, PathBytes, Sha256, Use};
-use doorward_proto::report::{Observation, Process};
+use doorward_proto::report::{Fate, Observation, Process};
 use serde::Serialize;
 use sqlx::QueryBuilder;
 
 use super::batch::ROWS_MAX;
-use super::column::{Columns, claimed, json};
+use super::column::{Columns, claimed, json, word};
 use super::{Connection, Result};
 
 /// Executions kept for one file on one host.
@@ -33,15 +33,15 @@ pub struct ExecutionView {
     pub at: i64,
     /// How often in this report.
     pub count: u64,
-    /// The agent did not let it run.
-    pub denied: bool,
+    /// What became of it.
+    pub fate: Fate,
 }
 
 /// An execution as a report tells it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Executed<'a> {
     pub(super) observation: &'a Observation,
-    pub(super) denied: bool,
+    pub(super) fate: Fate,
 }
 
 /// Adds executions and drops the oldest beyond what is kept.
@@ -49,13 +49,13 @@ pub(super) async fn append(work: &mut Connection, host: HostId, executed: &[Exec
     const PRUNE: &str = "DELETE FROM execution WHERE sha256 = $1 AND host_id = $2 AND id <= \
          (SELECT id FROM execution WHERE sha256 = $1 AND host_id = $2 ORDER BY id DESC LIMIT 1 OFFSET $3)";
     for chunk in executed.chunks(ROWS_MAX) {
-        let mut insert = QueryBuilder::new("INSERT INTO execution (sha256, host_id, path, usage, process, at, count, denied) ");
+        let mut insert = QueryBuilder::new("INSERT INTO execution (sha256, host_id, path, usage, process, at, count, fate) ");
         insert.push_values(chunk, |mut row, executed| {
             let observation = executed.observation;
             row.push_bind(observation.file.sha256.as_bytes().to_vec()).push_bind(host.as_bytes().to_vec());
             row.push_bind(observation.path.as_bytes().to_vec()).push_bind(json(&observation.usage));
             row.push_bind(observation.process.as_ref().map(json)).push_bind(observation.last_observed_at);
-            row.push_bind(claimed(observation.count)).push_bind(executed.denied);
+            row.push_bind(claimed(observation.count)).push_bind(word(&executed.fate));
         });
         insert.build().execute(&mut *work).await?;
     }
@@ -88,6 +88,6 @@ fn execution(row: &Columns<'_>) -> Result<ExecutionView> {
         process: row.maybe_json("process")?,
         at: row.time("at")?,
         count: row.number("count")?,
-        denied: row.flag("denied")?,
+        fate: row.word("fate")?,
     })
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use doorward_policy::{HostId, ProfileId, ScanId, Sha256, Use};
-use doorward_proto::report::{Coverage, FileFacts, Health, Inventory, Observation, Report, ReportBody, Turned, Unjudged};
+use doorward_proto::report::{Coverage, Fate, FileFacts, Health, Inventory, Observation, Report, ReportBody, Turned, Unjudged};
 
 use super::column::{Columns, json, signed};
 use super::evidence::EvidenceBatch;
@@ -48,8 +48,8 @@ impl<'a> Sorted<'a> {
         for report in reports.iter().filter(|report| report.sequence > watermark) {
             sorted.sequence = sorted.sequence.max(Some(report.sequence));
             match &report.body {
-                ReportBody::Observation(observation) => sorted.observe(observation, false),
-                ReportBody::Denial(denial) => sorted.observe(&denial.observation, true),
+                ReportBody::Observation(observation) => sorted.observe(observation, None),
+                ReportBody::Denial(denial) => sorted.observe(&denial.observation, Some(denial.fate)),
                 ReportBody::Coverage(coverage) => sorted.coverage = Some(coverage),
                 ReportBody::Inventory(inventory) => sorted.inventories.push(inventory),
                 ReportBody::Turned(turned) => sorted.turned.push(turned),
@@ -60,10 +60,11 @@ impl<'a> Sorted<'a> {
         sorted
     }
 
-    fn observe(&mut self, observation: &'a Observation, denied: bool) {
+    /// `fate` is that of a denial.
+    fn observe(&mut self, observation: &'a Observation, fate: Option<Fate>) {
         self.observations.push(observation);
-        if denied || observation.usage != Use::Scan {
-            self.executed.push(Executed { observation, denied });
+        if fate.is_some() || observation.usage != Use::Scan {
+            self.executed.push(Executed { observation, fate: fate.unwrap_or(Fate::Ran) });
         }
     }
 

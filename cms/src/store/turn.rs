@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use doorward_policy::{HostId, Reputation, Sha256, Status};
-use doorward_proto::report::Turned;
+use doorward_proto::report::{Fate, Turned};
 
 use super::column::Columns;
 use super::file::KnownFile;
@@ -74,7 +74,9 @@ async fn holders(work: &mut Connection, file: &Sha256) -> Result<Vec<Holder>> {
 
 /// A threat was executed before TI's first answer about it came: the same incident, later.
 async fn executed_before(work: &mut Connection, file: &Sha256, reputation: &Reputation, marked: &Marked, now: i64) -> Result<()> {
-    const SELECT: &str = "SELECT o.host_id, o.path, o.process, f.kind FROM observation o JOIN host h ON h.id = o.host_id \
+    const SELECT: &str = "SELECT o.host_id, o.path, o.process, f.kind, \
+         (SELECT e.fate FROM execution e WHERE e.sha256 = o.sha256 AND e.host_id = o.host_id AND e.path = o.path \
+         ORDER BY e.id DESC LIMIT 1) AS fate FROM observation o JOIN host h ON h.id = o.host_id \
          JOIN file f ON f.sha256 = o.sha256 WHERE o.sha256 = $1 AND o.last_executed_at IS NOT NULL AND h.removed_at IS NULL \
          ORDER BY o.last_executed_at DESC LIMIT $2";
     let Some(mark) = marked.files.iter().find(|marked| marked.file == *file && marked.mark.standing.status == Status::Threat) else {
@@ -90,7 +92,8 @@ async fn executed_before(work: &mut Connection, file: &Sha256, reputation: &Repu
             threat_score: mark.mark.threat_score,
             threat_name: reputation.threat_name.clone(),
             process: row.maybe_json("process")?,
-            denied: false,
+            // Only the newest executions are kept; of older ones it is not known that anybody stood in their way.
+            fate: row.maybe_word("fate")?.unwrap_or(Fate::Ran),
             previous: None,
         };
         let detail = Detail::Execution(Box::new(execution));

@@ -3,7 +3,7 @@
 use doorward_cms::incident::{Detail, Kind};
 use doorward_cms::store::NewIncident;
 use doorward_policy::{Class, Decision, Fit, PathBytes, StatusReason};
-use doorward_proto::report::{Coverage, Process, ReportBody, Turned, Uncovered, Unjudged};
+use doorward_proto::report::{Coverage, Denial, Fate, Process, ReportBody, Turned, Uncovered, Unjudged};
 use serde_json::json;
 
 use crate::support::{Found, HOUR, NOON, TestCms, file, known, malicious, suspicious, unknown};
@@ -52,7 +52,7 @@ async fn a_host_that_still_runs_a_turned_file_is_named_with_its_processes() {
 fn unjudged(path: &str, process: Process, at: i64) -> ReportBody {
     let path = PathBytes::new(path);
     let reason = "file_too_large".to_owned();
-    ReportBody::Unjudged(Unjudged { path, process, reason, denied: false, first_observed_at: at, last_observed_at: at, count: 2 })
+    ReportBody::Unjudged(Unjudged { path, process, reason, fate: Fate::Ran, first_observed_at: at, last_observed_at: at, count: 2 })
 }
 
 #[tokio::test]
@@ -71,6 +71,10 @@ async fn executions_nobody_could_judge_are_one_incident_of_their_host_that_names
         expected.iter().map(|(path, pid, uid, count)| ((*path).to_owned(), *pid, *uid, "file_too_large", *count)).collect();
     assert_eq!(named, expected);
     assert_eq!(told[0].last_observed_at, NOON + 5);
+    let ReportBody::Unjudged(ended) = unjudged("/tmp/big", process(11), NOON) else { panic!() };
+    web.report([ReportBody::Unjudged(Unjudged { fate: Fate::Killed, ..ended })]).await;
+    let Detail::Unjudged { unjudged: told } = cms.open_incident(Kind::ExecutionUnjudged).await.detail else { panic!() };
+    assert_eq!((told[3].process.pid, told[3].fate, told[3].count), (11, Fate::Killed, 2), "what was ended is named apart");
     for number in 0..100 {
         db.report([unjudged(&format!("/tmp/{number}"), process(7), NOON)]).await;
     }
@@ -109,6 +113,48 @@ async fn running_what_nobody_knows_is_one_incident_that_counts() {
     let Detail::Execution(execution) = &incidents[0].detail else { panic!() };
     assert_eq!((execution.path.to_string().as_str(), execution.reason), ("/opt/a", StatusReason::Pending));
     assert_eq!(execution.process.as_ref().unwrap().uid, Some(1000));
+}
+
+fn stopped(content: &str, fate: Fate) -> ReportBody {
+    let observation = Found::new("/opt/a", content).executed().0;
+    ReportBody::Denial(Denial { observation, row: 9, undecided: true, fate })
+}
+
+#[tokio::test]
+async fn a_process_that_was_ended_is_an_incident_even_when_its_file_is_allowed_by_now() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    web.finds([Found::new("/opt/a", "a")]).await;
+    cms.decide("a", Decision::Allowed).await;
+    web.report([stopped("a", Fate::Refused), stopped("a", Fate::Ran)]).await;
+    assert!(cms.open_incidents().await.is_empty(), "nothing of what ran was ended");
+    web.report([stopped("a", Fate::Killed)]).await;
+    let incident = cms.open_incident(Kind::ProcessKilled).await;
+    assert_eq!((incident.file, incident.host_id), (Some(file("a")), Some(web.id)));
+    let Detail::Execution(execution) = incident.detail else { panic!() };
+    assert_eq!((execution.fate, execution.process.unwrap().pid), (Fate::Killed, 4711));
+    let fates: Vec<_> = cms.detail("a").await.executions.iter().map(|execution| execution.fate).collect();
+    assert_eq!(fates, [Fate::Killed, Fate::Ran, Fate::Refused]);
+    cms.decide("a", Decision::Undecided).await;
+    cms.decide("a", Decision::Allowed).await;
+    assert_eq!(cms.open_incidents().await.len(), 1, "no allow settles that somebody's process was ended");
+}
+
+#[tokio::test]
+async fn what_became_of_an_execution_stands_in_its_incident() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    web.report([stopped("a", Fate::Killed), stopped("b", Fate::Refused)]).await;
+    let told = cms.open_incidents().await.into_iter().map(|incident| {
+        let Detail::Execution(execution) = incident.detail else { panic!() };
+        (incident.file, execution.fate)
+    });
+    let mut told: Vec<_> = told.collect();
+    told.sort_by_key(|(of, _)| *of != Some(file("a")));
+    assert_eq!(told, [(Some(file("a")), Fate::Killed), (Some(file("b")), Fate::Refused)]);
+    cms.ti_says("b", malicious(5, "X")).await;
+    let Detail::Execution(execution) = cms.open_incident(Kind::ThreatExecuted).await.detail else { panic!() };
+    assert_eq!(execution.fate, Fate::Refused, "the answer came later and does not make it run");
 }
 
 #[tokio::test]

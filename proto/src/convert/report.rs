@@ -150,13 +150,19 @@ impl TryFrom<v1::Denial> for Denial {
             observation: field::required("Denial.observation", message.observation)?.try_into()?,
             row: row.ok_or(Fault::Unknown(i64::from(message.row)).of("Denial.row"))?,
             undecided: message.undecided,
+            fate: word::fate("Denial.fate", message.fate)?,
         })
     }
 }
 
 impl From<Denial> for v1::Denial {
     fn from(denial: Denial) -> Self {
-        Self { observation: Some(denial.observation.into()), row: denial.row.clamp(1, ROW_MAX).into(), undecided: denial.undecided }
+        Self {
+            observation: Some(denial.observation.into()),
+            row: denial.row.clamp(1, ROW_MAX).into(),
+            undecided: denial.undecided,
+            fate: v1::Fate::from(denial.fate).into(),
+        }
     }
 }
 
@@ -168,7 +174,7 @@ impl TryFrom<v1::Unjudged> for Unjudged {
             path: field::path("Unjudged.path", &message.path)?,
             process: field::required("Unjudged.process", message.process)?.try_into()?,
             reason: field::text("Unjudged.reason", message.reason, limit::WORD_BYTES_MAX)?,
-            denied: message.denied,
+            fate: word::fate("Unjudged.fate", message.fate)?,
             first_observed_at: message.first_observed_at,
             last_observed_at: message.last_observed_at,
             count: message.count,
@@ -182,7 +188,7 @@ impl From<Unjudged> for v1::Unjudged {
             path: cut::path(&unjudged.path),
             process: Some(unjudged.process.into()),
             reason: cut::text(unjudged.reason, limit::WORD_BYTES_MAX),
-            denied: unjudged.denied,
+            fate: v1::Fate::from(unjudged.fate).into(),
             first_observed_at: unjudged.first_observed_at,
             last_observed_at: unjudged.last_observed_at,
             count: unjudged.count,

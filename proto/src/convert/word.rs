@@ -4,6 +4,7 @@
 use doorward_policy::{FileKind, Fit, Level, Mode, PackageManager, Signing, Status, UnverifiedAction};
 
 use super::{ConvertError, field};
+use crate::report::Fate;
 use crate::uplink::{CoverageKind, ScanState, VerdictDecision};
 use crate::v1;
 
@@ -30,6 +31,7 @@ words!(package_manager: PackageManager <-> PackageManager { Dpkg, Rpm });
 words!(level: Level <-> Level { Database, Signed });
 words!(fit: Fit <-> Fit { Match, Modified, NoDigest });
 words!(signing: Signing <-> Signing { Authenticode, Jar, KernelModule, Ima, Pgp });
+words!(fate: Fate <-> Fate { Ran, Refused, Killed });
 words!(status: Status <-> Status { Threat, Safe, Unverified });
 words!(mode: Mode <-> Mode { Disabled, Detect, Protect });
 words!(coverage_kind: CoverageKind <-> CoverageKind { Exec, ExecAndOpen });

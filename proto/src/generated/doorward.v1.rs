@@ -487,7 +487,7 @@ pub struct Observation {
     #[prost(bytes = "bytes", tag = "12")]
     pub opener_sha256: ::prost::bytes::Bytes,
 }
-/// An execution the agent did not let through.
+/// An execution the agent did not let through, or ended, or would have ended had it been able to.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Denial {
     #[prost(message, optional, tag = "1")]
@@ -498,6 +498,9 @@ pub struct Denial {
     /// It was undecided and the profile's unverified action denied it, or the deadline ran out.
     #[prost(bool, tag = "3")]
     pub undecided: bool,
+    /// FATE_RAN when it had started and could not be ended.
+    #[prost(enumeration = "Fate", tag = "4")]
+    pub fate: i32,
 }
 /// An execution whose file could not be identified, so that nothing judged it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -511,9 +514,8 @@ pub struct Unjudged {
     /// Code of the failure table, at most 64 bytes: why the file could not be identified.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
-    /// It was denied for it.
-    #[prost(bool, tag = "4")]
-    pub denied: bool,
+    #[prost(enumeration = "Fate", tag = "4")]
+    pub fate: i32,
     /// Microseconds since 1970, UTC.
     #[prost(int64, tag = "5")]
     pub first_observed_at: i64,
@@ -854,6 +856,42 @@ impl Signing {
             "SIGNING_KERNEL_MODULE" => Some(Self::KernelModule),
             "SIGNING_IMA" => Some(Self::Ima),
             "SIGNING_PGP" => Some(Self::Pgp),
+            _ => None,
+        }
+    }
+}
+/// What became of an execution that was not simply let be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Fate {
+    Unspecified = 0,
+    /// It ran on: nobody kept it from it, or nobody could.
+    Ran = 1,
+    /// It never started.
+    Refused = 2,
+    /// It had started and was ended.
+    Killed = 3,
+}
+impl Fate {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FATE_UNSPECIFIED",
+            Self::Ran => "FATE_RAN",
+            Self::Refused => "FATE_REFUSED",
+            Self::Killed => "FATE_KILLED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "FATE_RAN" => Some(Self::Ran),
+            "FATE_REFUSED" => Some(Self::Refused),
+            "FATE_KILLED" => Some(Self::Killed),
             _ => None,
         }
     }

@@ -114,18 +114,6 @@ fn source() -> InventorySource {
     InventorySource { source: Source::Package(sample::package()), files: 1, executed: 0, modified: 0 }
 }
 
-fn unjudged() -> Unjudged {
-    Unjudged {
-        path: path(1),
-        process: sample::process(),
-        reason: "file_too_large".into(),
-        denied: false,
-        first_observed_at: sample::NEW_YEAR,
-        last_observed_at: sample::NEW_YEAR,
-        count: 1,
-    }
-}
-
 fn turned() -> Turned {
     Turned { file: sample::file(1), paths: Vec::new(), live: Vec::new(), last_executed_at: None }
 }
@@ -168,8 +156,8 @@ fn limits_of_reports() -> Vec<Limit> {
         limit!("Process.parent_path", PATH_BYTES_MAX, Process, v1::Process, sample::process(), parent_path = |len| Some(path(len)), blob),
         limit!("Process.container", NAME_BYTES_MAX, Process, v1::Process, sample::process(), container = some_text, text),
         limit!("Observation.path", PATH_BYTES_MAX, Observation, v1::Observation, sample::observation(), path = path, blob),
-        limit!("Unjudged.path", PATH_BYTES_MAX, Unjudged, v1::Unjudged, unjudged(), path = path, blob),
-        limit!("Unjudged.reason", WORD_BYTES_MAX, Unjudged, v1::Unjudged, unjudged(), reason = text, text),
+        limit!("Unjudged.path", PATH_BYTES_MAX, Unjudged, v1::Unjudged, sample::unjudged(), path = path, blob),
+        limit!("Unjudged.reason", WORD_BYTES_MAX, Unjudged, v1::Unjudged, sample::unjudged(), reason = text, text),
         limit!("Uncovered.mount_point", PATH_BYTES_MAX, Uncovered, v1::Uncovered, uncovered(), mount_point = path, blob),
         limit!("Uncovered.filesystem", WORD_BYTES_MAX, Uncovered, v1::Uncovered, uncovered(), filesystem = text, text),
         limit!("Uncovered.reason", SENTENCE_BYTES_MAX, Uncovered, v1::Uncovered, uncovered(), reason = text, text),
@@ -321,7 +309,7 @@ fn numbers_beyond_their_range_are_refused_and_never_sent() {
     assert_eq!(Verdict::try_from(verdict).unwrap_err().fault, Fault::Unknown(11));
     assert_eq!(v1::Verdict::from(Verdict { threat_score: Some(200), ..sample::verdict() }).threat_score, Some(10));
     for row in [0, 10, 256, u32::MAX] {
-        let denial = v1::Denial { observation: Some(sample::observation().into()), row, undecided: false };
+        let denial = v1::Denial { row, ..sample::denial().into() };
         assert_eq!(doorward_proto::report::Denial::try_from(denial).unwrap_err().field, "Denial.row");
     }
 }

@@ -5,7 +5,7 @@ use doorward_policy::{
     Evidence, FileKind, Fit, HostId, Level, PackageEvidence, PackageManager, PathBytes, ProfileId, PublisherEvidence, Sha256, Signing, Use,
 };
 use doorward_proto::enrollment::HostFacts;
-use doorward_proto::report::{FileFacts, Observation, Process, Report, ReportBody};
+use doorward_proto::report::{Denial, Fate, FileFacts, Observation, Process, Report, ReportBody, Unjudged};
 use doorward_proto::uplink::{Hello, Verdict, VerdictDecision};
 use uuid::Uuid;
 
@@ -75,6 +75,22 @@ pub(crate) fn observation() -> Observation {
         evidence: Evidence::default(),
         process: None,
         user_writable_folder: false,
+    }
+}
+
+pub(crate) fn denial() -> Denial {
+    Denial { observation: observation(), row: 2, undecided: false, fate: Fate::Refused }
+}
+
+pub(crate) fn unjudged() -> Unjudged {
+    Unjudged {
+        path: PathBytes::new(*b"/opt/x"),
+        process: process(),
+        reason: "file_too_large".into(),
+        fate: Fate::Ran,
+        first_observed_at: NEW_YEAR,
+        last_observed_at: NEW_YEAR,
+        count: 1,
     }
 }
 

@@ -6,8 +6,8 @@ use doorward_policy::{
 };
 use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, RenewRequest, RenewResponse};
 use doorward_proto::report::{
-    Batch, Coverage, Denial, FailureCount, FileFacts, Health, Inventory, InventorySource, Observation, Process, Report, ReportBody, Source,
-    Turned, Uncovered, Unjudged,
+    Batch, Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, Observation, Process, Report, ReportBody,
+    Source, Turned, Uncovered, Unjudged,
 };
 use doorward_proto::snapshot::{Delta, Head, Part, REMOVAL_BYTES, Record, RecordKind, RecordScope, SignedHead};
 use doorward_proto::uplink::{
@@ -158,13 +158,17 @@ fn turned() -> impl Strategy<Value = Turned> {
     })
 }
 
+fn fate() -> impl Strategy<Value = Fate> {
+    select(vec![Fate::Ran, Fate::Refused, Fate::Killed])
+}
+
 fn unjudged() -> impl Strategy<Value = Unjudged> {
-    (path(), process(), text(64), any::<bool>(), any::<[i64; 2]>(), any::<u64>()).prop_map(
-        |(path, process, reason, denied, [first_observed_at, last_observed_at], count)| Unjudged {
+    (path(), process(), text(64), fate(), any::<[i64; 2]>(), any::<u64>()).prop_map(
+        |(path, process, reason, fate, [first_observed_at, last_observed_at], count)| Unjudged {
             path,
             process,
             reason,
-            denied,
+            fate,
             first_observed_at,
             last_observed_at,
             count,
@@ -178,7 +182,8 @@ fn health() -> impl Strategy<Value = Health> {
 }
 
 pub(crate) fn report_body() -> impl Strategy<Value = ReportBody> {
-    let denial = (observation(), 1..=9_u8, any::<bool>()).prop_map(|(observation, row, undecided)| Denial { observation, row, undecided });
+    let denial = (observation(), 1..=9_u8, any::<bool>(), fate());
+    let denial = denial.prop_map(|(observation, row, undecided, fate)| Denial { observation, row, undecided, fate });
     prop_oneof![
         observation().prop_map(ReportBody::Observation),
         denial.prop_map(ReportBody::Denial),

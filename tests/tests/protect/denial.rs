@@ -36,7 +36,7 @@ fn a_program_a_person_denied_does_not_start() {
     assert!(why["sentence"].as_str().unwrap().contains("denied"), "{why}");
     let known = eventually("the denial is known to the CMS", || {
         let file = site.file(&sha256(&tool))?;
-        file.to_string().contains("\"denied\":true").then_some(file)
+        file.to_string().contains("\"fate\":\"refused\"").then_some(file)
     });
     assert!(known.to_string().contains("/opt/tool"), "{known}");
     agent.decided(&site, "allow", &sha256(&tool), "/opt/tool");

@@ -2,7 +2,8 @@
 
 use doorward_policy::{PathBytes, ScanId, Sha256, Status, Use};
 use doorward_proto::report::{
-    Coverage, Denial, FailureCount, Health, Inventory, InventorySource, Observation, Source, Turned as TurnedReport, Uncovered, Unjudged,
+    Coverage, Denial, FailureCount, Fate, Health, Inventory, InventorySource, Observation, Source, Turned as TurnedReport, Uncovered,
+    Unjudged,
 };
 use doorward_proto::uplink::{Verdict, VerdictDecision};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use super::file::{StoredEvidence, StoredFile, StoredPackage, StoredProcess, Stor
 
 stored_words! {
     StatusWord for Status { Threat, Safe, Unverified }
+    FateWord for Fate { Ran, Refused, Killed }
     DecisionWord for VerdictDecision { Undecided, Allow, Deny }
 }
 
@@ -99,11 +101,12 @@ pub(in crate::pending) struct Denied {
     pub(in crate::pending) observed: Observed,
     pub(in crate::pending) row: u8,
     pub(in crate::pending) undecided: bool,
+    pub(in crate::pending) fate: FateWord,
 }
 
 impl From<Denial> for Denied {
     fn from(denial: Denial) -> Self {
-        Self { observed: denial.observation.into(), row: denial.row, undecided: denial.undecided }
+        Self { observed: denial.observation.into(), row: denial.row, undecided: denial.undecided, fate: denial.fate.into() }
     }
 }
 
@@ -111,7 +114,7 @@ impl TryFrom<Denied> for Denial {
     type Error = Unreadable;
 
     fn try_from(denied: Denied) -> Result<Self, Unreadable> {
-        Ok(Self { observation: denied.observed.try_into()?, row: denied.row, undecided: denied.undecided })
+        Ok(Self { observation: denied.observed.try_into()?, row: denied.row, undecided: denied.undecided, fate: denied.fate.into() })
     }
 }
 
@@ -120,7 +123,7 @@ pub(in crate::pending) struct Unidentified {
     pub(in crate::pending) path: Vec<u8>,
     pub(in crate::pending) process: StoredProcess,
     pub(in crate::pending) reason: String,
-    pub(in crate::pending) denied: bool,
+    pub(in crate::pending) fate: FateWord,
     first_observed_at: i64,
     last_observed_at: i64,
     pub(in crate::pending) count: u64,
@@ -141,7 +144,7 @@ impl From<Unjudged> for Unidentified {
             path: unjudged.path.as_bytes().to_vec(),
             process: unjudged.process.into(),
             reason: unjudged.reason,
-            denied: unjudged.denied,
+            fate: unjudged.fate.into(),
             first_observed_at: unjudged.first_observed_at,
             last_observed_at: unjudged.last_observed_at,
             count: unjudged.count,
@@ -155,7 +158,7 @@ impl From<Unidentified> for Unjudged {
             path: PathBytes::new(stored.path),
             process: stored.process.into(),
             reason: stored.reason,
-            denied: stored.denied,
+            fate: stored.fate.into(),
             first_observed_at: stored.first_observed_at,
             last_observed_at: stored.last_observed_at,
             count: stored.count,

@@ -5,7 +5,7 @@ use doorward_policy::{
     Signing, Use,
 };
 use doorward_proto::report::{
-    Coverage, Denial, FailureCount, FileFacts, Health, Inventory, InventorySource, Observation, Process, Source, Turned, Uncovered,
+    Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, Observation, Process, Source, Turned, Uncovered,
     Unjudged,
 };
 use proptest::prelude::*;
@@ -108,6 +108,10 @@ fn observation() -> impl Strategy<Value = Observation> {
     )
 }
 
+fn fate() -> impl Strategy<Value = Fate> {
+    prop::sample::select(vec![Fate::Ran, Fate::Refused, Fate::Killed])
+}
+
 fn body() -> impl Strategy<Value = ReportBody> {
     let source = prop_oneof![package().prop_map(Source::Package), publisher().prop_map(Source::Publisher)];
     let source = (source, any::<[u64; 3]>());
@@ -117,10 +121,11 @@ fn body() -> impl Strategy<Value = ReportBody> {
     let paths = || prop::collection::vec(path(), 0..4);
     prop_oneof![
         observation().prop_map(ReportBody::Observation),
-        (observation(), any::<u8>(), any::<bool>()).prop_map(|(observation, row, undecided)| ReportBody::Denial(Denial {
+        (observation(), any::<u8>(), any::<bool>(), fate()).prop_map(|(observation, row, undecided, fate)| ReportBody::Denial(Denial {
             observation,
             row,
-            undecided
+            undecided,
+            fate
         })),
         (paths(), prop::collection::vec(uncovered, 0..4), any::<bool>())
             .prop_map(|(covered, uncovered, user_namespaces)| { ReportBody::Coverage(Coverage { covered, uncovered, user_namespaces }) }),
@@ -135,10 +140,10 @@ fn body() -> impl Strategy<Value = ReportBody> {
             let failures = failures.into_iter().map(|(reason, count)| FailureCount { reason, count }).collect();
             ReportBody::Health(Health { pending, dropped, failures })
         }),
-        (path(), process(), any::<String>(), any::<bool>(), any::<[i64; 2]>(), any::<u64>()).prop_map(
-            |(path, process, reason, denied, [first, last], count)| {
+        (path(), process(), any::<String>(), fate(), any::<[i64; 2]>(), any::<u64>()).prop_map(
+            |(path, process, reason, fate, [first, last], count)| {
                 let (first_observed_at, last_observed_at) = (first, last);
-                ReportBody::Unjudged(Unjudged { path, process, reason, denied, first_observed_at, last_observed_at, count })
+                ReportBody::Unjudged(Unjudged { path, process, reason, fate, first_observed_at, last_observed_at, count })
             }
         ),
     ]

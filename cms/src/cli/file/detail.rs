@@ -106,7 +106,7 @@ struct Execution {
     process: Option<Process>,
     at: i64,
     count: u64,
-    denied: bool,
+    fate: String,
 }
 
 #[derive(Deserialize)]
@@ -290,7 +290,7 @@ fn executions(file: &Detail, now: i64) -> String {
             process.map_or_else(|| "-".into(), |process| process.uid.map_or_else(|| "?".into(), |uid| uid.to_string())),
             process.map_or_else(|| "-".into(), |process| process.pid.to_string()),
             process.and_then(|process| process.parent_path.clone()).unwrap_or_else(|| "-".into()),
-            if execution.denied { "DENIED".into() } else { "ran".into() },
+            if execution.fate == "ran" { execution.fate.clone() } else { execution.fate.to_uppercase() },
             execution.path.clone(),
         ]);
     }
