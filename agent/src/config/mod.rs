@@ -32,6 +32,23 @@ pub struct Settings {
     pub scan: ScanSettings,
     /// `[uplink]`
     pub uplink: uplink::Settings,
+    /// `[watch]`
+    pub watch: WatchSettings,
+}
+
+/// `[watch]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchSettings {
+    /// Control group, as in `/proc/PID/cgroup` after `0::`, whose processes are looked after where no mark sees what they execute.
+    /// `/`, the whole host, unless an agent is tried out beside the machine it runs on.
+    pub control_group: String,
+}
+
+impl Default for WatchSettings {
+    fn default() -> Self {
+        Self { control_group: "/".into() }
+    }
 }
 
 /// `[scan]`
@@ -51,6 +68,7 @@ impl Default for Settings {
             log: log::Settings::default(),
             scan: ScanSettings::default(),
             uplink: uplink::Settings::default(),
+            watch: WatchSettings::default(),
         }
     }
 }
@@ -85,6 +103,9 @@ pub enum SettingsError {
         /// What it was set to.
         value: PathBuf,
     },
+    /// Not the absolute path of a control group.
+    #[error("watch.control_group = {0} is not a control group; write its path as in /proc/PID/cgroup, without a slash at its end")]
+    ControlGroup(String),
     /// A number is out of its range.
     #[error("{key} = {value} is more than {max}")]
     TooMany {
@@ -125,6 +146,10 @@ impl Settings {
         let folders = [("state_dir", &self.state_dir), ("runtime_dir", &self.runtime_dir), ("root", &self.root)];
         if let Some((key, value)) = folders.into_iter().find(|(_, folder)| !folder.is_absolute()) {
             return Err(SettingsError::Relative { key, value: value.clone() });
+        }
+        let group = self.watch.control_group.as_str();
+        if !group.starts_with('/') || group != "/" && group.ends_with('/') {
+            return Err(SettingsError::ControlGroup(group.to_owned()));
         }
         if self.scan.threads > SCAN_THREADS_MAX {
             return Err(SettingsError::TooMany { key: "scan.threads", value: self.scan.threads, max: SCAN_THREADS_MAX });

@@ -10,13 +10,17 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use doorward_policy::PathBytes;
-use doorward_proto::report::{Fate, ReportBody, Unjudged};
+use doorward_proto::report::{Fate, Process, ReportBody, Unjudged};
+use doorward_service::Clock;
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, fstat};
 
 use super::held::Target;
+use super::line::Line;
+use super::location::named;
 use super::process::capture as facts;
 use super::queue::Queue;
+use super::reader::{Manner, Sighting, user_of};
 use crate::health::{FailureReason, Health};
 use crate::identify::Identity;
 use crate::judge::Judge;
@@ -25,11 +29,14 @@ use crate::system::{lease, process};
 
 /// Things that may wait to be done.
 const WAITING_MAX: usize = 16_384;
-/// Executions followed at once; each keeps a descriptor and a lease.
+/// Executions followed at once; each keeps a descriptor, and a lease for a while.
 const FOLLOWED_MAX: usize = 1_024;
 /// A lease is given back after this, in milliseconds, whether the program is seen to run or not: whoever wants to write the file
 /// waits for as long.
 const LEASE_MS: u64 = 250;
+/// How long an execution that is not seen to run by then is followed without a lease, in milliseconds: on a busy host it may still wait
+/// for a processor. What changes from here on is noticed when it runs, and judged again.
+const FOLLOWED_MS: u64 = 5_000;
 /// When it is first looked whether a program runs, in milliseconds; later looks come after twice the time each.
 const FIRST_LOOK_MS: u64 = 10;
 /// Ignore marks are all taken back this often, whatever happens.
@@ -94,6 +101,9 @@ pub(super) struct Follower {
     /// Weak, so that a disk that does not answer cannot keep the group open.
     pub(super) group: Weak<Group>,
     pub(super) reports: Arc<Queue<ReportBody>>,
+    /// For those that run something else than what was judged.
+    pub(super) queue: Arc<Line>,
+    pub(super) clock: Clock,
     pub(super) health: Health,
 }
 
@@ -115,11 +125,13 @@ struct Marked {
 /// An execution that was let through and not yet seen to run.
 struct Followed {
     target: Target,
+    identity: Identity,
     content: Content,
     pid: i32,
     process: Option<Arc<OwnedFd>>,
     pause: Duration,
     look_at: Instant,
+    leased_until: Instant,
     until: Instant,
 }
 
@@ -134,9 +146,11 @@ impl Followed {
     /// `None` when the file cannot be looked at.
     fn new(allowed: Allowed, now: Instant) -> Option<Self> {
         let content = Content::of(&fstat(allowed.target.file()).ok()?);
-        let Allowed { target, pid, process, .. } = allowed;
+        let Allowed { target, identity, pid, process, .. } = allowed;
         let pause = Duration::from_millis(FIRST_LOOK_MS);
-        Some(Self { target, content, pid, process, pause, look_at: now + pause, until: now + Duration::from_millis(LEASE_MS) })
+        let leased_until = now + Duration::from_millis(LEASE_MS);
+        let until = leased_until + Duration::from_millis(FOLLOWED_MS);
+        Some(Self { target, identity, content, pid, process, pause, look_at: now + pause, leased_until, until })
     }
 }
 
@@ -175,13 +189,25 @@ impl Follower {
                 Some(After::Allowed(allowed)) if allowed.only_root_writes => {
                     marks.any |= allowed.is_settled && allowed.generation == marks.generation && self.ignore(&allowed);
                 }
-                Some(After::Allowed(_)) if followed.len() >= FOLLOWED_MAX => {
-                    self.health.note(FailureReason::AftermathFull);
+                Some(After::Allowed(allowed)) => {
+                    if followed.len() >= FOLLOWED_MAX {
+                        self.make_room(&mut followed);
+                    }
+                    followed.extend(Followed::new(allowed, Instant::now()));
                 }
-                Some(After::Allowed(allowed)) => followed.extend(Followed::new(allowed, Instant::now())),
             }
             let now = Instant::now();
             followed.retain_mut(|followed| now < followed.look_at || !self.is_over(followed, now));
+        }
+    }
+
+    /// Lets go of whoever is followed without a lease anyway, or else of the one followed for longest.
+    fn make_room(&self, followed: &mut Vec<Followed>) {
+        let now = Instant::now();
+        followed.retain(|followed| now < followed.leased_until);
+        if followed.len() >= FOLLOWED_MAX {
+            followed.remove(0);
+            self.health.note(FailureReason::AftermathFull);
         }
     }
 
@@ -220,27 +246,72 @@ impl Follower {
     /// been, whatever times were set.
     fn is_over(&self, followed: &mut Followed, now: Instant) -> bool {
         let file = followed.target.file();
-        if !lease::is_held(file) && fstat(file).map(|stat| Content::of(&stat)) != Ok(followed.content) {
-            self.health.note(FailureReason::ChangedDuringExec);
-            match followed.process.as_deref().map(process::kill) {
-                Some(Err(error)) if error.raw_os_error() != Some(Errno::ESRCH as i32) => {
-                    self.health.note(FailureReason::KillFailed);
-                }
-                _ => {}
+        let is_leased = lease::is_held(file);
+        // SECURITY: before its content is looked at: what runs cannot be written any more.
+        let is_running = runs(followed.pid, followed.content.inode);
+        if !is_leased && fstat(file).map(|stat| Content::of(&stat)) != Ok(followed.content) {
+            self.end(followed);
+            return true;
+        }
+        if is_running {
+            if !is_leased && !is_still(file, &followed.identity) {
+                // Its times may have been set back.
+                self.judge_again(followed);
             }
             return true;
         }
+        if is_leased && now >= followed.leased_until {
+            // Whoever wants to write goes on; whether he did is seen from here on.
+            lease::give_back(file);
+        }
         followed.pause *= 2;
         followed.look_at = now + followed.pause;
-        let is_gone = followed.process.as_ref().is_none_or(|process| !process::is_alive(process));
-        now >= followed.until || is_gone || runs(followed.pid, followed.content.inode)
+        now >= followed.until || followed.process.as_ref().is_none_or(|process| !process::is_alive(process))
+    }
+
+    /// Kills what runs, or is about to run, other bytes than those that were judged.
+    fn end(&self, followed: &Followed) {
+        self.health.note(FailureReason::ChangedDuringExec);
+        let fate = match followed.process.as_deref().map(process::kill) {
+            Some(Ok(())) => Fate::Killed,
+            Some(Err(error)) if error.raw_os_error() != Some(Errno::ESRCH as i32) => {
+                self.health.note(FailureReason::KillFailed);
+                Fate::Ran
+            }
+            _ => Fate::Ran,
+        };
+        let process = facts(followed.pid, followed.process.as_deref());
+        let path = named(followed.target.file()).reported();
+        self.tell_unjudged(path, process, FailureReason::ChangedDuringExec, fate, self.clock.now_micros());
+    }
+
+    /// Has what runs judged as it is now.
+    fn judge_again(&self, followed: &Followed) {
+        let Ok(file) = followed.target.file().try_clone() else { return self.end(followed) };
+        let process = followed.process.as_ref().and_then(|process| process.try_clone().ok());
+        let sighting = Sighting {
+            target: Target::Open(file),
+            given: None,
+            manner: Manner::Late,
+            user: user_of(followed.pid),
+            pid: followed.pid,
+            process,
+            observed_at: self.clock.now_micros(),
+        };
+        if self.queue.offer(sighting).is_err() {
+            self.end(followed);
+        }
     }
 
     fn report(&self, unopened: Unopened) {
         let Unopened { pid, process, reason, fate, observed_at } = unopened;
+        self.tell_unjudged(PathBytes::new(*UNOPENED), facts(pid, process.as_ref()), reason, fate, observed_at);
+    }
+
+    fn tell_unjudged(&self, path: PathBytes, process: Process, reason: FailureReason, fate: Fate, observed_at: i64) {
         let unjudged = Unjudged {
-            path: PathBytes::new(*UNOPENED),
-            process: facts(pid, process.as_ref()),
+            path,
+            process,
             reason: reason.code().to_owned(),
             fate,
             first_observed_at: observed_at,

@@ -4,29 +4,35 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use doorward_policy::PathBytes;
 use doorward_proto::limit::COVERAGE_FILESYSTEMS_MAX;
 use doorward_proto::report::{Coverage, Uncovered};
+use nix::sys::stat::fstat;
 
+use super::fresh::Fresh;
+use super::monotonic_ns;
 use super::mount::{Mount, Mounts, Watching};
 use super::walk::{Obstacle, walk};
 use crate::health::{FailureReason, Health};
 use crate::system::group::{Group, GroupError};
 
+/// Stands for everything no path of this host leads to; no mount point begins like this.
+const ELSEWHERE: &[u8; 11] = b"(elsewhere)";
+
 /// Puts marks on filesystems and keeps account of it.
 pub(super) struct Marks {
     /// The reader's alone: were it kept here too, executions would wait for a reader that is gone.
-    group: Weak<Group>,
-    health: Health,
+    pub(super) group: Weak<Group>,
+    pub(super) fresh: Arc<Fresh>,
+    /// Whether the kernel tells of executions no mark sees.
+    pub(super) is_told: Arc<AtomicBool>,
+    pub(super) health: Health,
 }
 
 impl Marks {
-    pub(super) const fn new(group: Weak<Group>, health: Health) -> Self {
-        Self { group, health }
-    }
-
     /// Marks every local filesystem of the table, those already marked too (which changes nothing), and says what is covered.
     pub(super) fn renew(&self, mounts: &Mounts) -> Coverage {
         let mut coverage = Coverage { user_namespaces: user_namespaces(Path::new("/proc/sys")), ..Coverage::default() };
@@ -38,6 +44,10 @@ impl Marks {
                     coverage.uncovered.push(uncovered(group[0], format!("{reason}, and it could stop all watching")))
                 }
             }
+        }
+        if !self.is_told.load(Ordering::Relaxed) {
+            let reason = "the kernel tells no process events here; what runs in memory or in other namespaces is found late".to_owned();
+            coverage.uncovered.push(Uncovered { mount_point: PathBytes::new(*ELSEWHERE), filesystem: String::new(), reason });
         }
         coverage.covered.truncate(COVERAGE_FILESYSTEMS_MAX);
         coverage.uncovered.truncate(COVERAGE_FILESYSTEMS_MAX);
@@ -70,7 +80,14 @@ impl Marks {
         }
         let place = walk(mount.point.as_bytes(), mounts)?;
         let group = self.group.upgrade().ok_or(Unmarked::Over)?;
-        group.watch_filesystem_of(place.file.as_fd()).map_err(Unmarked::Refused)
+        if group.watches_filesystem_of(place.file.as_fd()) == Ok(true) {
+            return Ok(());
+        }
+        group.watch_filesystem_of(place.file.as_fd()).map_err(Unmarked::Refused)?;
+        if let Ok(folder) = fstat(&place.file) {
+            self.fresh.note(folder.st_dev, monotonic_ns());
+        }
+        Ok(())
     }
 }
 

@@ -57,7 +57,8 @@ impl<'a> Search<'a> {
     }
 }
 
-fn open_exe(pid: i32) -> Option<File> {
+/// Opens the executable of `pid` by name only, wherever it lies; `None` for kernel threads and ended processes.
+pub(super) fn open_exe(pid: i32) -> Option<File> {
     let link = format!("/proc/{pid}/exe");
     Some(File::from(open(link.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?))
 }

@@ -84,10 +84,11 @@ impl Line {
 mod tests {
     use super::*;
     use crate::exec::held::Target;
+    use crate::exec::reader::Manner;
 
     fn sighting(user: u32, pid: i32) -> Sighting {
         let target = Target::Open(tempfile::tempfile().unwrap());
-        Sighting { target, given: None, user, pid, process: None, observed_at: 0 }
+        Sighting { target, given: None, manner: Manner::Told, user, pid, process: None, observed_at: 0 }
     }
 
     #[test]

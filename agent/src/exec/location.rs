@@ -73,6 +73,13 @@ pub fn find(file: &File, mounts: &Mounts) -> Found {
     }
 }
 
+/// What the kernel calls an open file, without looking where that leads.
+#[must_use]
+pub fn named(file: &File) -> Location {
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Location::Elsewhere(PathBytes::new(std::fs::read_link(link).map(|name| name.into_os_string().into_vec()).unwrap_or_default()))
+}
+
 /// The location alone of [`find`].
 #[must_use]
 pub fn locate(file: &File, mounts: &Mounts) -> Location {

@@ -3,13 +3,14 @@
 //! Reads text only. Never touches a mount point: a dead network server or a FUSE program that does not answer would hold whoever
 //! does; `walk` does, where this table says it is safe. Format: `proc_pid_mountinfo(5)`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use doorward_policy::PathBytes;
+use nix::sys::stat::makedev;
 
 pub use super::filesystem::Watching;
 use super::filesystem::{self, OVERLAY};
@@ -65,6 +66,7 @@ impl Mount {
 pub struct Mounts {
     mounts: Vec<Mount>,
     by_id: HashMap<u64, usize>,
+    devices: HashSet<u64>,
     by_point: HashMap<PathBytes, Vec<usize>>,
 }
 
@@ -96,6 +98,7 @@ impl Mounts {
         let mut table = Self { mounts: text.split(|byte| *byte == b'\n').filter_map(parse_line).collect(), ..Self::default() };
         for (index, mount) in table.mounts.iter().enumerate() {
             table.by_id.insert(mount.id, index);
+            table.devices.insert(makedev(u64::from(mount.device.0), u64::from(mount.device.1)));
             table.by_point.entry(mount.point.clone()).or_default().push(index);
         }
         let are_local: Vec<bool> = table.mounts.iter().map(|mount| table.layers_are_local(mount, LAYERS_DEEP_MAX)).collect();
@@ -114,6 +117,12 @@ impl Mounts {
     #[must_use]
     pub fn by_id(&self, id: u64) -> Option<&Mount> {
         self.by_id.get(&id).map(|index| &self.mounts[*index])
+    }
+
+    /// Whether a mount of this table shows the file system with this device (`st_dev`).
+    #[must_use]
+    pub fn has_device(&self, device: u64) -> bool {
+        self.devices.contains(&device)
     }
 
     /// The mount that an absolute path without links and dots leads to, mount by mount as the kernel goes.

@@ -5,9 +5,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use doorward_policy::{Evidence, Fit, PackageEvidence, Response, Sha256, Status, Use, Verdict};
+use doorward_policy::{Evidence, Fit, Judgement, PackageEvidence, Response, Row, Sha256, Status, Use, Verdict};
 use doorward_proto::report::{Denial, Fate, Observation, Process, ReportBody, Unjudged};
 use doorward_service::Clock;
+use nix::errno::Errno;
+use nix::sys::eventfd::EventFd;
 
 use super::Counters;
 use super::aftermath::{After, Aftermath, Allowed, is_still};
@@ -18,11 +20,13 @@ use super::history::{History, Note};
 use super::location::Location;
 use super::parked::{Parked, Waiting};
 use super::queue::Queue;
+use super::reader::Manner;
 use super::warm::{Known, Warm};
 use crate::health::{FailureReason, Health};
 use crate::identify::{Identified, Identity};
 use crate::judge::{Judge, Judged};
-use crate::system::group::Answer;
+use crate::system::group::{Answer, Class};
+use crate::system::process;
 
 /// An execution, as it was captured when its event was read.
 #[derive(Debug, Clone)]
@@ -36,6 +40,17 @@ pub(super) struct Execution {
     pub(super) user_writable_folder: bool,
     /// What the kernel was told; `None` when it was not asked, or still waits.
     pub(super) given: Option<Answer>,
+    /// How it was noticed.
+    pub(super) manner: Manner,
+    /// What became of it when it had begun and should not have.
+    pub(super) ended: Option<Fate>,
+}
+
+impl Execution {
+    /// What became of it when it was not let be.
+    fn fate(&self) -> Option<Fate> {
+        self.ended.or_else(|| (self.given == Some(Answer::Deny)).then_some(Fate::Refused))
+    }
 }
 
 /// Told of every execution of a file that its package settled.
@@ -52,6 +67,9 @@ pub(super) struct Outcomes {
     pub(super) warm: Arc<Warm>,
     pub(super) parked: Arc<Parked>,
     pub(super) aftermath: Arc<Aftermath>,
+    /// Asks the second sensor to look through all that run.
+    pub(super) sweep: Arc<EventFd>,
+    pub(super) class: Class,
     pub(super) health: Health,
     pub(super) clock: Clock,
 }
@@ -96,8 +114,13 @@ impl Outcomes {
         is_of_package_manager: impl FnOnce(&Execution) -> bool,
     ) {
         let mut decision = self.decide(&execution, file);
-        if !decision.is_settled && decision.response != Response::Allow && target.held().is_some() && is_of_package_manager(&execution) {
+        let is_late = execution.manner == Manner::Late;
+        let is_undecided = !decision.is_settled && decision.response != Response::Allow;
+        if is_undecided && (is_late || target.held().is_some()) && is_of_package_manager(&execution) {
             decision.response = Response::Allow;
+        }
+        if is_late && decision.response != Response::Allow {
+            execution.ended = Some(self.end(&execution));
         }
         if let Some(held) = target.held() {
             if decision.response == Response::Hold && held.given().is_none() {
@@ -107,7 +130,7 @@ impl Outcomes {
             }
             execution.given = Some(self.answer(held, &execution, file, decision, footing));
         }
-        let is_undecided = !decision.is_settled && execution.given != Some(Answer::Deny);
+        let is_undecided = !decision.is_settled && execution.fate().is_none();
         if !(is_undecided && self.deferred.offer(&self.judge, &execution, file)) {
             self.settle(execution, file);
         }
@@ -151,8 +174,45 @@ impl Outcomes {
         given
     }
 
-    fn judge(&self, execution: &Execution, file: &Identified) -> (Evidence, Judged) {
+    /// Ends what should not have begun, and has all that run looked through: it may have left children.
+    fn end(&self, execution: &Execution) -> Fate {
+        let fate = match execution.pidfd.as_deref().filter(|process| execution.process.pid > 1 && process::is_alive(process)) {
+            None => Fate::Ran,
+            Some(process) => match process::kill(process) {
+                Ok(()) => Fate::Killed,
+                Err(error) => {
+                    if error.raw_os_error() != Some(Errno::ESRCH as i32) {
+                        self.health.note(FailureReason::KillFailed);
+                    }
+                    Fate::Ran
+                }
+            },
+        };
+        if self.sweep.write(1).is_err() {
+            self.health.note(FailureReason::SensorLost);
+        }
+        fate
+    }
+
+    /// Ends what ran unseen and cannot be judged, where nothing that is undecided may run.
+    fn end_undecided(&self, execution: &Execution) -> Option<Fate> {
+        let undecided = Judgement { verdict: Verdict::Undecided, row: Row::Nothing };
+        let may_run = self.judge.respond(undecided, self.clock.now_micros()) == Response::Allow;
+        (!may_run).then(|| self.end(execution))
+    }
+
+    /// Evidence by the proven path. What root runs from memory has none: container runtimes start themselves from a copy there, and a
+    /// copy is what it is a copy of.
+    fn evidence(&self, execution: &Execution, file: &Identified) -> Evidence {
         let evidence = self.judge.evidence(execution.location.proven(), file.digests.md5.as_ref());
+        let is_roots_copy = execution.manner == Manner::Late && execution.process.uid == Some(0) && evidence.package.is_none();
+        let executed = is_roots_copy.then(|| self.history.of(&file.digests.sha256)).flatten();
+        let original = executed.and_then(|executed| executed.evidence.package).filter(|package| package.fit == Fit::Match);
+        Evidence { package: evidence.package.or(original), ..evidence }
+    }
+
+    fn judge(&self, execution: &Execution, file: &Identified) -> (Evidence, Judged) {
+        let evidence = self.evidence(execution, file);
         let judged = self.judge.judge(&file.digests.sha256, &file.identity, &evidence);
         (evidence, judged)
     }
@@ -170,7 +230,8 @@ impl Outcomes {
             executed_at: execution.observed_at,
             is_bad: judged.is_bad(),
         });
-        let is_denied = execution.given == Some(Answer::Deny);
+        let fate = execution.fate();
+        let is_denied = fate.is_some();
         if let Some(package) = evidence.package.as_ref().filter(|package| package.fit == Fit::Match && !is_denied) {
             (self.settled_by_package)(package, file.digests.sha256);
         }
@@ -181,14 +242,14 @@ impl Outcomes {
             self.counters.unresolved.fetch_add(1, Ordering::Relaxed);
         }
         let observation = observation(&execution, file, evidence);
-        let report = if is_denied {
+        let report = if let Some(fate) = fate {
             self.counters.denied.fetch_add(1, Ordering::Relaxed);
             let undecided = judged.judgement.verdict != Verdict::Deny;
-            ReportBody::Denial(Denial { observation, row: judged.judgement.row.number(), undecided, fate: Fate::Refused })
+            ReportBody::Denial(Denial { observation, row: judged.judgement.row.number(), undecided, fate })
         } else {
             ReportBody::Observation(observation)
         };
-        self.report(execution.given, report);
+        self.report(report);
     }
 
     /// Tells the CMS of a file whose execution waits for its answer.
@@ -200,11 +261,16 @@ impl Outcomes {
         }
     }
 
-    /// An execution of which nobody can tell what it is: denied when it waits, and reported in any case.
-    pub(super) fn unjudged(&self, execution: Execution, held: Option<&Arc<Held>>, reason: FailureReason) {
+    /// An execution of which nobody can tell what it is: denied when it waits, ended when it had begun unseen and nothing undecided may
+    /// run, and reported in any case.
+    pub(super) fn unjudged(&self, mut execution: Execution, held: Option<&Arc<Held>>, reason: FailureReason) {
         self.health.note(reason);
-        let given = held.map(|held| held.answer(Answer::Deny)).or(execution.given);
-        if given == Some(Answer::Deny) {
+        execution.given = held.map(|held| held.answer(Answer::Deny)).or(execution.given);
+        if execution.manner != Manner::Told {
+            execution.ended = self.end_undecided(&execution);
+        }
+        let fate = execution.fate();
+        if fate.is_some() {
             self.counters.denied.fetch_add(1, Ordering::Relaxed);
             self.health.note(FailureReason::DeniedUnjudged);
         }
@@ -212,12 +278,12 @@ impl Outcomes {
             path: execution.location.reported(),
             process: execution.process,
             reason: reason.code().to_owned(),
-            fate: if given == Some(Answer::Deny) { Fate::Refused } else { Fate::Ran },
+            fate: fate.unwrap_or(Fate::Ran),
             first_observed_at: execution.observed_at,
             last_observed_at: execution.observed_at,
             count: 1,
         };
-        self.report(given, ReportBody::Unjudged(unjudged));
+        self.report(ReportBody::Unjudged(unjudged));
     }
 
     /// Executions of content the kernel itself would not run: let go, counted, nothing to judge.
@@ -245,8 +311,8 @@ impl Outcomes {
 
     /// Hands a report to the recorder. Where executions are held nobody waits for it: with a full disk under the store, whoever
     /// waited here would no longer answer.
-    fn report(&self, given: Option<Answer>, report: ReportBody) {
-        if given.is_none() {
+    fn report(&self, report: ReportBody) {
+        if self.class == Class::Notification {
             // Handed back only when the watch ends; then nobody keeps reports any more.
             drop(self.reports.put(report));
         } else if self.reports.offer(report).is_err() {
@@ -291,6 +357,8 @@ pub(super) mod tests {
             observed_at: 1,
             user_writable_folder: false,
             given: None,
+            manner: Manner::Told,
+            ended: None,
         }
     }
 }

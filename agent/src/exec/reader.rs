@@ -20,6 +20,7 @@ use super::aftermath::{After, Aftermath, Allowed, Unopened, is_still};
 use super::deadline::Deadlines;
 use super::held::{Crowd, Held, Target, respond};
 use super::line::Line;
+use super::seen::Seen;
 use super::warm::{Known, Warm};
 use crate::health::{FailureReason, Health, Pulse};
 use crate::identify::{Identifier, Identity};
@@ -39,6 +40,8 @@ pub(super) struct Sighting {
     pub(super) target: Target,
     /// What the kernel was told already, when it was told before anybody looked closer.
     pub(super) given: Option<Answer>,
+    /// How it was noticed.
+    pub(super) manner: Manner,
     /// Effective user of the process; root where that cannot be told.
     pub(super) user: u32,
     /// Process that executed it.
@@ -47,6 +50,17 @@ pub(super) struct Sighting {
     pub(super) process: Option<OwnedFd>,
     /// Microseconds since 1970, UTC.
     pub(super) observed_at: i64,
+}
+
+/// How an execution was noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// A mark told of it, or it was found when watching began.
+    Told,
+    /// It had begun, unseen by any mark.
+    Late,
+    /// Likewise, and nobody here can read its file without asking somebody else: it is open by name only.
+    Unreadable,
 }
 
 /// What the reader works with.
@@ -66,6 +80,7 @@ pub(super) struct Reader {
     pub(super) crowd: Arc<Crowd>,
     pub(super) deadlines: Arc<Deadlines>,
     pub(super) aftermath: Arc<Aftermath>,
+    pub(super) seen: Arc<Seen>,
     /// This process's own executions are never judged.
     pub(super) own_pid: i32,
     /// This program, which people and its own helpers run too.
@@ -148,10 +163,21 @@ impl Reader {
             return self.aftermath.add(After::Close(Target::Open(file)));
         }
         self.counters.seen.fetch_add(1, Ordering::Relaxed);
+        if let Ok(stat) = fstat(&file) {
+            self.seen.note(pid, &stat);
+        }
         if is_held {
             self.hold(file, pid, process, observed_at);
         } else {
-            self.enqueue(Sighting { target: Target::Open(file), given: None, user: user_of(pid), pid, process, observed_at });
+            self.enqueue(Sighting {
+                target: Target::Open(file),
+                given: None,
+                manner: Manner::Told,
+                user: user_of(pid),
+                pid,
+                process,
+                observed_at,
+            });
         }
     }
 
@@ -162,7 +188,7 @@ impl Reader {
             if known.matters {
                 let given = Some(known.answer);
                 let user = user_of(pid);
-                return self.enqueue(Sighting { target: Target::Open(file), given, user, pid, process, observed_at });
+                return self.enqueue(Sighting { target: Target::Open(file), given, manner: Manner::Told, user, pid, process, observed_at });
             }
             self.counters.judged.fetch_add(1, Ordering::Relaxed);
             let target = Target::Open(file);
@@ -191,7 +217,7 @@ impl Reader {
             held.answer(Answer::Deny);
             self.health.note(FailureReason::OverTotalCap);
         }
-        self.enqueue(Sighting { target: Target::Held(held), given: None, user, pid, process, observed_at });
+        self.enqueue(Sighting { target: Target::Held(held), given: None, manner: Manner::Told, user, pid, process, observed_at });
     }
 
     /// What was judged of this very content, when it cannot change before it runs: nobody but root may write the file, or nobody has
@@ -226,7 +252,7 @@ impl Reader {
 }
 
 /// The effective user of a process, whose folder in `/proc` is his; root for those that may not be looked into.
-fn user_of(pid: i32) -> u32 {
+pub(super) fn user_of(pid: i32) -> u32 {
     stat(format!("/proc/{pid}").as_str()).map_or(0, |folder| folder.st_uid)
 }
 
@@ -260,6 +286,7 @@ mod tests {
             crowd: Arc::new(Crowd::new(8)),
             deadlines: Arc::default(),
             aftermath: Arc::new(Aftermath::new(health.clone())),
+            seen: Arc::default(),
             health,
             clock,
             own_pid: 100,

@@ -14,7 +14,7 @@ use super::held::Target;
 use super::history::History;
 use super::line::Line;
 use super::mount::Mounts;
-use super::reader::Sighting;
+use super::reader::{Manner, Sighting};
 use super::{Counters, executable, process};
 use crate::identify::{Identifier, Inode};
 use crate::system;
@@ -28,7 +28,15 @@ pub(super) fn catch_up(queue: &Line, counters: &Counters, mounts: &Mounts, clock
         let Some(found) = search.find(pid) else { continue };
         let is_new = found.metadata().is_ok_and(|inode| seen.insert((inode.dev(), inode.ino())));
         let Some(file) = is_new.then(|| executable::open_for_reading(&found)).flatten() else { continue };
-        let sighting = Sighting { target: Target::Open(file), given: None, user: 0, pid, process, observed_at: clock.now_micros() };
+        let sighting = Sighting {
+            target: Target::Open(file),
+            given: None,
+            manner: Manner::Told,
+            user: 0,
+            pid,
+            process,
+            observed_at: clock.now_micros(),
+        };
         if !queue.put(sighting) {
             return;
         }

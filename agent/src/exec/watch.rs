@@ -1,5 +1,6 @@
 //! Starts and stops the threads that watch executions, and says when they ended by themselves.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::cold::{Cold, Lane};
 use super::coverage::Marks;
 use super::deadline::Deadlines;
 use super::deferred::{Deferred, Means};
+use super::fresh::Fresh;
 use super::held::Crowd;
 use super::history::History;
 use super::line::Line;
@@ -31,6 +33,9 @@ use super::reader::Reader;
 use super::record::Recorder;
 use super::remark::Remarker;
 use super::running::catch_up;
+use super::scope::Scope;
+use super::seen::Seen;
+use super::sensor::{Sensor, memory_device};
 use super::witness::Bench;
 use crate::health::{FailureReason, Health, Pulses};
 use crate::identify::{Identifier, Identity};
@@ -76,6 +81,8 @@ pub struct Counters {
 pub struct Setup {
     /// Whether executions are held until they are answered.
     pub class: Class,
+    /// Whose processes are looked after where no mark sees them; `/` for everybody's.
+    pub control_group: String,
     /// Judges.
     pub judge: Arc<Judge>,
     /// Identifies.
@@ -102,6 +109,19 @@ pub struct Setup {
     pub beat: Arc<dyn Fn() + Send + Sync>,
 }
 
+/// What the marks and the second sensor know of each other.
+struct Senses {
+    fresh: Arc<Fresh>,
+    seen: Arc<Seen>,
+    is_told: Arc<AtomicBool>,
+}
+
+impl Default for Senses {
+    fn default() -> Self {
+        Self { fresh: Arc::default(), seen: Arc::default(), is_told: Arc::new(AtomicBool::new(true)) }
+    }
+}
+
 /// A running watch. Dropping it stops it.
 pub struct Watch {
     stop: Arc<EventFd>,
@@ -123,6 +143,13 @@ pub struct Watch {
 pub(crate) fn monotonic_ms() -> i64 {
     use nix::time::{ClockId, clock_gettime};
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| now.tv_sec() * 1000 + now.tv_nsec() / 1_000_000)
+}
+
+/// Nanoseconds of the same clock.
+pub(crate) fn monotonic_ns() -> u64 {
+    use nix::time::{ClockId, clock_gettime};
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| now.tv_sec().saturating_mul(1_000_000_000) + now.tv_nsec());
+    now.cast_unsigned()
 }
 
 /// The inode of this very program, whose content cannot change while it runs.
@@ -149,20 +176,27 @@ impl Watch {
     /// [`GroupError`] when this process may not watch at all.
     pub fn start(setup: Setup) -> Result<Self, GroupError> {
         let group = Arc::new(Group::new(setup.class)?);
-        let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(GroupError::Init)?);
+        let stop = Arc::new(event()?);
         let reports = Arc::new(Queue::new(QUEUE_REPORTS_MAX));
         let mounts = Arc::new(ArcSwap::from_pointee(Mounts::default()));
+        let senses = Senses::default();
         let (coverage_sender, coverage) = watch::channel(Coverage::default());
         let remarker = Remarker {
             table: File::open(MOUNTINFO).map_err(refused)?,
-            marks: Marks::new(Arc::downgrade(&group), setup.health.clone()),
+            marks: Marks {
+                group: Arc::downgrade(&group),
+                fresh: Arc::clone(&senses.fresh),
+                is_told: Arc::clone(&senses.is_told),
+                health: setup.health.clone(),
+            },
             mounts: Arc::clone(&mounts),
             coverage: coverage_sender,
             identifier: Arc::clone(&setup.identifier),
             stop: Arc::clone(&stop),
         };
         let is_stopping = Arc::new(AtomicBool::new(false));
-        let bench = Arc::new(bench(&setup, &reports, &mounts, &is_stopping));
+        let sweep = Arc::new(event()?);
+        let bench = Arc::new(bench(&setup, &reports, &mounts, &sweep, &is_stopping));
         let failed = Arc::new(Notify::new());
         let (judging, judged) = sync_channel(0);
         let (recording, recorded) = sync_channel(0);
@@ -183,24 +217,27 @@ impl Watch {
         let threads = Threads { over: recording, failed, health: setup.health.clone() };
         watch.start_recorder(&threads, &setup).map_err(refused)?;
         let threads = Threads { over: judging, ..threads };
-        watch.start_answering(&threads, &group, &setup).map_err(refused)?;
+        watch.start_answering(&threads, &group, &senses, &setup).map_err(refused)?;
         watch.start_judging(&threads, &setup).map_err(refused)?;
         // Everybody who answers stands before the first mark is set.
         remarker.renew().map_err(refused)?;
         let pulse = setup.slow.add("mounts", SLOW_LIMIT_MS);
         threads.start("exec-mounts", move || remarker.run(&pulse).map_err(|error| error.to_string())).map_err(refused)?;
+        watch.start_sensor(&threads, &group, senses, &setup).map_err(refused)?;
         watch.start_catch_up(&threads, &setup).map_err(refused)?;
         Ok(watch)
     }
 
     /// The threads that answer: the reader, the deadline, and those that clear up behind them.
-    fn start_answering(&self, threads: &Threads, group: &Arc<Group>, setup: &Setup) -> std::io::Result<()> {
+    fn start_answering(&self, threads: &Threads, group: &Arc<Group>, senses: &Senses, setup: &Setup) -> std::io::Result<()> {
         let Outcomes { warm, aftermath, .. } = &self.bench.outcomes;
         let follower = Follower {
             aftermath: Arc::clone(aftermath),
             judge: Arc::clone(&setup.judge),
             group: Arc::downgrade(group),
             reports: Arc::clone(&self.reports),
+            queue: Arc::clone(&self.bench.queue),
+            clock: setup.clock.clone(),
             health: setup.health.clone(),
         };
         threads.start("exec-aftermath", move || {
@@ -229,6 +266,7 @@ impl Watch {
             crowd: Arc::clone(&self.crowd),
             deadlines: Arc::clone(&self.deadlines),
             aftermath: Arc::clone(aftermath),
+            seen: Arc::clone(&senses.seen),
             own_pid: own_pid(),
         };
         threads.start("exec-reader", move || reader.run().map_err(|error| error.to_string()))
@@ -262,6 +300,32 @@ impl Watch {
             let settle = |execution, file: &_| bench.outcomes.settle(execution, file);
             let means = Means { judge, identifier: &bench.identifier, mounts: &bench.mounts, pulse: &pulse };
             deferred.run(&means, settle, || is_stopping.load(Ordering::Relaxed));
+            Ok(())
+        })
+    }
+
+    fn start_sensor(&self, threads: &Threads, group: &Arc<Group>, senses: Senses, setup: &Setup) -> std::io::Result<()> {
+        let Senses { fresh, seen, is_told } = senses;
+        let sensor = Sensor {
+            group: Arc::downgrade(group),
+            mounts: Arc::clone(&self.mounts),
+            queue: Arc::clone(&self.bench.queue),
+            seen,
+            fresh,
+            scope: Scope::new(&setup.control_group),
+            counters: Arc::clone(&setup.counters),
+            health: setup.health.clone(),
+            clock: setup.clock.clone(),
+            stop: Arc::clone(&self.stop),
+            sweep: Arc::clone(&self.bench.outcomes.sweep),
+            is_told,
+            own_pid: own_pid(),
+            memory: memory_device(),
+            known: RefCell::default(),
+        };
+        let pulse = setup.slow.add("sensor", SLOW_LIMIT_MS);
+        threads.start("exec-sensor", move || {
+            sensor.run(&pulse);
             Ok(())
         })
     }
@@ -343,7 +407,17 @@ impl Drop for Watch {
     }
 }
 
-fn bench(setup: &Setup, reports: &Arc<Queue<ReportBody>>, mounts: &Arc<ArcSwap<Mounts>>, is_stopping: &Arc<AtomicBool>) -> Bench {
+fn event() -> Result<EventFd, GroupError> {
+    EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(GroupError::Init)
+}
+
+fn bench(
+    setup: &Setup,
+    reports: &Arc<Queue<ReportBody>>,
+    mounts: &Arc<ArcSwap<Mounts>>,
+    sweep: &Arc<EventFd>,
+    is_stopping: &Arc<AtomicBool>,
+) -> Bench {
     let budget = descriptor_budget();
     let room = |descriptors: u64| usize::try_from(descriptors.min(QUEUE_EVENTS_MAX)).unwrap_or(usize::MAX);
     Bench {
@@ -361,6 +435,8 @@ fn bench(setup: &Setup, reports: &Arc<Queue<ReportBody>>, mounts: &Arc<ArcSwap<M
             warm: Arc::default(),
             parked: Arc::default(),
             aftermath: Arc::new(Aftermath::new(setup.health.clone())),
+            sweep: Arc::clone(sweep),
+            class: setup.class,
             health: setup.health.clone(),
             clock: setup.clock.clone(),
         },

@@ -17,7 +17,7 @@ use super::location::{self, Found};
 use super::maintainer::is_of_package_manager;
 use super::mount::Mounts;
 use super::outcome::{Execution, Footing, Outcomes};
-use super::reader::Sighting;
+use super::reader::{Manner, Sighting};
 use super::{executable, monotonic_ms, process};
 use crate::health::{FailureReason, Health, Pulse};
 use crate::identify::{Identified, Identifier, Inode, SkipReason};
@@ -70,13 +70,17 @@ impl Bench {
 
     fn capture(&self, sighting: Sighting) {
         let mounts = self.mounts.load();
-        let Sighting { target, given, pid, process, observed_at, .. } = sighting;
+        let Sighting { target, given, manner, pid, process, observed_at, .. } = sighting;
         let Found { location, user_writable_folder } = location::find(target.file(), &mounts);
         let want_md5 = location.proven().is_some_and(|path| self.outcomes.judge.wants_md5(path));
         let name = location.proven().map(|path| path.file_name().to_vec()).unwrap_or_default();
         let mut facts = process::capture(pid, process.as_ref());
         facts.parent_sha256 = self.digest_of_parent(facts.parent_pid, &mounts);
-        let execution = Execution { location, process: facts, pidfd: process.map(Arc::new), observed_at, user_writable_folder, given };
+        let pidfd = process.map(Arc::new);
+        let execution = Execution { location, process: facts, pidfd, observed_at, user_writable_folder, given, manner, ended: None };
+        if manner == Manner::Unreadable {
+            return self.outcomes.unjudged(execution, None, FailureReason::UnwatchedFilesystem);
+        }
         let inode = match self.inode(target.file()) {
             Ok(inode) => inode,
             Err(reason) => return self.outcomes.unjudged(execution, target.held(), reason.into()),

@@ -108,6 +108,8 @@ failures! {
     SensorLost, "sensor_lost", Remake;
     /// Watching: the kernel gives no process events; what the marks cannot see stands in the coverage report.
     SensorUnavailable, "sensor_unavailable", Retry;
+    /// Watching: a program ran from a file system that somebody else answers for, so nobody here could read it.
+    UnwatchedFilesystem, "unwatched_filesystem", Report;
     /// The daemon: its guard process is gone; a new one is started.
     GuardLost, "guard_lost", Remake;
     /// Identifying: the file vanished or could not be read.
@@ -202,6 +204,7 @@ mod tests {
             (Why::MarkFlushFailed, "mark_flush_failed", Do::Remake),
             (Why::SensorLost, "sensor_lost", Do::Remake),
             (Why::SensorUnavailable, "sensor_unavailable", Do::Retry),
+            (Why::UnwatchedFilesystem, "unwatched_filesystem", Do::Report),
             (Why::GuardLost, "guard_lost", Do::Remake),
             (Why::FileUnreadable, "file_unreadable", Do::Count),
             (Why::IdentifyTimeout, "identify_timeout", Do::Report),

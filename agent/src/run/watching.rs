@@ -117,6 +117,7 @@ fn start_blocking(agent: &Arc<Agent>, class: Class) -> Result<Standing, GroupErr
     let inventory = Arc::clone(&agent.inventory);
     let watch = Watch::start(Setup {
         class,
+        control_group: agent.settings.watch.control_group.clone(),
         judge: Arc::clone(&agent.judge),
         identifier: Arc::clone(&agent.identifier),
         pending: agent.pending.clone(),

@@ -176,6 +176,22 @@ impl Group {
         self.fanotify.mark(flags, self.executions(), nix::fcntl::AT_FDCWD, Some(folder.as_str())).map_err(GroupError::Mark)
     }
 
+    /// Whether the whole file system that an open file lies on is watched already; O_PATH will do, and nothing is asked of the file
+    /// system. The kernel's own word: it is never out of date.
+    ///
+    /// # Errors
+    /// The kernel's, for file systems that cannot be marked, those of memory files among them.
+    pub fn watches_filesystem_of(&self, file: BorrowedFd<'_>) -> Result<bool, Errno> {
+        // Taking away what no such mark has changes nothing, and fails where there is no mark.
+        let flags = MarkFlags::FAN_MARK_REMOVE | MarkFlags::FAN_MARK_FILESYSTEM;
+        let file = format!("/proc/self/fd/{}", file.as_raw_fd());
+        match self.fanotify.mark(flags, MaskFlags::FAN_CLOSE_WRITE, nix::fcntl::AT_FDCWD, Some(file.as_str())) {
+            Ok(()) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Asks not to be told of this file's executions any more, until somebody closes it after writing, it is changed by any other
     /// means the kernel sees, memory runs short, or [`Group::tell_all`]. Stores through a shared mapping are none of these until
     /// the mapping is gone: only for files that nobody but root may write.

@@ -48,6 +48,11 @@ pub(crate) fn hold_for_writing(file: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Ends the lease of [`take`]; nothing happens when it has ended already.
+pub fn give_back(file: impl AsFd) {
+    let _ = set(file, libc::F_SETLEASE, libc::F_UNLCK);
+}
+
 /// Whether the lease of [`take`] is still whole: nobody waits for it to end.
 #[must_use]
 pub fn is_held(file: impl AsFd) -> bool {

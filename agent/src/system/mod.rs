@@ -3,9 +3,11 @@
 //! Each submodule is small enough to be read whole: it turns what the kernel hands over into owned, bounded values and knows
 //! nothing of files, trust or reports. Whatever nix already wraps safely is used directly where it is needed.
 
+pub mod connector;
 pub mod durable;
 pub mod entropy;
 pub mod fsync;
+pub mod glance;
 pub mod group;
 pub mod inheritance;
 pub mod lease;

@@ -35,7 +35,10 @@ impl Lab {
     pub fn agent(&self, site: &Site) -> LabAgent<'_> {
         let program = std::fs::read(path("doorward-agent")).expect("the agent is built");
         self.install("doorward-agent", &[(PROGRAM.trim_start_matches('/'), &program)]);
-        self.write(CONFIG, configuration("/var/lib/doorward-agent", "/run/doorward-agent", "/").as_bytes(), "600");
+        let config = configuration("/var/lib/doorward-agent", "/run/doorward-agent", "/");
+        // SECURITY: without it, the agent would judge, and end, processes of the machine.
+        let config = format!("{config}[watch]\ncontrol_group = \"{}\"\n", self.control_group());
+        self.write(CONFIG, config.as_bytes(), "600");
         let mut agent = LabAgent { lab: self, id: String::new(), warden: None, program: None };
         let enrolled = agent.ask(&["enroll", "--cms", &site.url(), "--token", &site.token()]).expect("the agent enrolls");
         agent.id = enrolled["host_id"].as_str().expect("enroll prints the host id").to_owned();

@@ -2,23 +2,26 @@
 //!
 //! Its own program file and libraries are the machine's and loaded before it enters, so nothing that is held or denied in the lab
 //! can keep it from starting. It can be held like any process once it executes or opens something; whoever started it kills it then.
+//! Only what becomes a program of the lab goes on with a copy that is a package of the lab.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use nix::unistd::{Gid, Uid, chdir, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Uid, chdir, setgid, setgroups, setuid, write as write_to};
 use serde::{Deserialize, Serialize};
 
 use super::attack::{self, Attack};
@@ -27,6 +30,8 @@ use super::attack::{self, Attack};
 pub(super) const REFUSED: u8 = 126;
 pub(super) const REFUSAL: &str = "doorward-lab: refused with errno ";
 
+/// The lab's own copy of this program.
+pub(super) const INSIDE: &str = "/usr/sbin/doorward-lab";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Does one thing inside a lab.
@@ -34,8 +39,14 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 #[command(version)]
 pub struct Arguments {
     /// The lab's mount namespace
+    #[arg(long, required_unless_present = "inside")]
+    namespace: Option<PathBuf>,
+    /// Where the lab's control group takes processes in
+    #[arg(long, required_unless_present = "inside")]
+    control_group: Option<PathBuf>,
+    /// It is in the lab already, and standard input is where its control group takes processes in
     #[arg(long)]
-    namespace: PathBuf,
+    inside: bool,
     /// As this user and group, without further groups
     #[arg(long)]
     user: Option<u32>,
@@ -48,6 +59,12 @@ pub struct Arguments {
 pub enum Errand {
     /// Become a program
     Exec {
+        /// Program and arguments
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
+    /// Become a program by a copy of it in memory
+    Memory {
         /// Program and arguments
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
@@ -118,9 +135,13 @@ impl Arguments {
     /// # Errors
     /// What could not be done, for standard error.
     pub fn run(&self) -> Result<ExitCode> {
+        if self.inside {
+            return self.join();
+        }
+        let entrance = self.control_group.as_ref().map(|group| File::options().write(true).open(group)).transpose()?;
         self.enter()?;
         match &self.errand {
-            Errand::Exec { command } => return Ok(become_program(command)),
+            Errand::Exec { .. } | Errand::Memory { .. } => return go_on_inside(entrance.context("the lab's control group")?),
             Errand::Start { program } => print(&[start(program)])?,
             Errand::Open { paths } => print(&paths.iter().map(|path| open(path)).collect::<Vec<_>>())?,
             Errand::Write { path, mode, append, length } => write(path, mode, *append, *length)?,
@@ -139,7 +160,8 @@ impl Arguments {
     fn enter(&self) -> Result<()> {
         // A test that is killed takes along what it started.
         set_pdeathsig(Signal::SIGKILL)?;
-        let namespace = File::open(&self.namespace).context("the lab is gone")?;
+        let namespace = self.namespace.as_ref().context("which lab")?;
+        let namespace = File::open(namespace).context("the lab is gone")?;
         setns(namespace, CloneFlags::CLONE_NEWNS).context("entering the lab")?;
         chdir("/")?;
         if let Some(user) = self.user {
@@ -149,12 +171,40 @@ impl Arguments {
         }
         Ok(())
     }
+
+    /// Becomes a program that the lab's agent looks after.
+    fn join(&self) -> Result<ExitCode> {
+        write_to(io::stdin(), b"0").context("the lab's control group")?;
+        Ok(match &self.errand {
+            Errand::Exec { command } => become_program(command),
+            Errand::Memory { command } => become_copy(command)?,
+            _ => bail!("that is done from outside"),
+        })
+    }
+}
+
+/// Goes on with the lab's own copy of this program: the agent there looks after the control group, and what lies on a file system of
+/// the machine it would end.
+fn go_on_inside(entrance: File) -> Result<ExitCode> {
+    let arguments = std::env::args_os().skip_while(|argument| argument != "exec" && argument != "memory");
+    Err(clean(INSIDE).arg("--inside").args(arguments).stdin(entrance).exec()).with_context(|| format!("{INSIDE} in the lab"))
 }
 
 fn become_program(command: &[OsString]) -> ExitCode {
-    let error = clean(&command[0]).args(&command[1..]).exec();
+    let error = clean(&command[0]).args(&command[1..]).stdin(Stdio::null()).exec();
     eprintln!("{REFUSAL}{}", error.raw_os_error().unwrap_or_default());
     ExitCode::from(REFUSED)
+}
+
+fn become_copy(command: &[OsString]) -> Result<ExitCode> {
+    let mut copy = File::from(memfd_create("copy", MFdFlags::MFD_CLOEXEC)?);
+    copy.write_all(&fs::read(&command[0])?)?;
+    // What is open for writing cannot be executed.
+    let reader = File::open(format!("/proc/self/fd/{}", copy.as_raw_fd()))?;
+    drop(copy);
+    let mut renamed = vec![OsString::from(format!("/proc/self/fd/{}", reader.as_raw_fd()))];
+    renamed.extend(command[1..].iter().cloned());
+    Ok(become_program(&renamed))
 }
 
 /// A command that knows nothing of the machine's environment.

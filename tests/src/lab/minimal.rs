@@ -75,9 +75,9 @@ pub(super) fn devices(tree: &Path) {
 fn install(tree: &Path) {
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let programs = PROGRAMS.map(find);
-    // The agent itself is a package of its own; its libraries are nobody's but the system's.
-    let agent = crate::site::path("doorward-agent");
-    for library in libraries(programs.iter().chain([&agent])) {
+    // Our own programs are packages of their own; their libraries are nobody's but the system's.
+    let own = ["doorward-agent", "doorward-lab"].map(crate::site::path);
+    for library in libraries(programs.iter().chain(&own)) {
         files.insert(below_usr(&library), fs::read(&library).expect("a library can be read"));
     }
     for program in programs {

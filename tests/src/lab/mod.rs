@@ -6,13 +6,15 @@
 //!
 //! What must never happen is a mark on a filesystem of the machine. [`Namespace`](namespace) refuses to open when it can see one,
 //! every agent is preceded by the same check, and a [`Warden`](warden) kills an agent that has such a mark all the same. No folder
-//! of the machine may ever be bind-mounted into a lab: copy instead.
+//! of the machine may ever be bind-mounted into a lab: copy instead. The kernel tells an agent of the machine's processes, too: it is
+//! told to look after those of the lab's [control group](control_group) alone.
 
 pub mod attack;
 pub mod entrance;
 
 mod agent;
 mod canary;
+mod control_group;
 mod debian;
 mod image;
 mod minimal;

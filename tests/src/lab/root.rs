@@ -11,6 +11,8 @@ use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 use super::attack::{Tally, Way};
+use super::control_group::ControlGroup;
+use super::entrance::INSIDE;
 use super::image::{self, Loop};
 use super::namespace::{self, Namespace};
 use super::process::{COMMAND_LIMIT, Ended, Process};
@@ -18,7 +20,7 @@ use super::{debian, minimal, package};
 use crate::site::path;
 
 /// Programs of the machine that building a lab takes.
-const NEEDS: [&str; 5] = ["mkfs.ext4", "losetup", "cp", "ldd", "dash"];
+const NEEDS: [&str; 6] = ["mkfs.ext4", "losetup", "cp", "ldd", "strip", "dash"];
 /// Longest a change of one file from outside takes; the largest is the agent itself.
 const WRITE_LIMIT: Duration = Duration::from_secs(60);
 /// Longest an attack of many rounds takes.
@@ -28,6 +30,7 @@ const ATTACK_LIMIT: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub struct Lab {
     // In the order in which they must go.
+    control_group: ControlGroup,
     namespace: Namespace,
     _disk: Loop,
     folder: TempDir,
@@ -63,7 +66,7 @@ impl Lab {
     /// When it cannot be built although it should.
     pub fn minimal() -> Result<Self, String> {
         Self::available()?;
-        Ok(Self::built(|work, image| {
+        Ok(Self::built(ControlGroup::new()?, |work, image| {
             let tree = work.join("tree");
             fs::create_dir(&tree).expect("a folder for the tree");
             minimal::build(&tree);
@@ -81,12 +84,12 @@ impl Lab {
     pub fn debian() -> Result<Self, String> {
         Self::available()?;
         let cached = debian::cached()?;
-        let lab = Self::built(|_, image| image::copy(&cached, image));
+        let lab = Self::built(ControlGroup::new()?, |_, image| image::copy(&cached, image));
         lab.write("/etc/resolv.conf", &fs::read("/etc/resolv.conf").unwrap_or_default(), "644");
         Ok(lab)
     }
 
-    fn built(make: impl FnOnce(&Path, &Path)) -> Self {
+    fn built(control_group: ControlGroup, make: impl FnOnce(&Path, &Path)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let image = folder.path().join("image");
         let work = tempfile::tempdir().expect("a temporary folder");
@@ -96,8 +99,10 @@ impl Lab {
         fs::create_dir(&point).expect("a folder to mount at");
         let namespace = Namespace::open(disk.device(), &point);
         disk.detach_with_last_mount();
-        let lab = Self { namespace: namespace.expect("the lab opens"), _disk: disk, folder };
+        let lab = Self { control_group, namespace: namespace.expect("the lab opens"), _disk: disk, folder };
         lab.place_canaries();
+        let entrance = stripped(&path("doorward-lab"), lab.folder.path());
+        lab.install("doorward-lab", &[(INSIDE.trim_start_matches('/'), &entrance)]);
         lab
     }
 
@@ -106,10 +111,15 @@ impl Lab {
         self.folder.path()
     }
 
+    /// The group of everything that runs in here, as in `/proc/PID/cgroup`.
+    pub(super) fn control_group(&self) -> &str {
+        self.control_group.path()
+    }
+
     /// `doorward-lab`, about to go into this lab.
     pub(super) fn entering(&self, user: Option<u32>) -> Command {
         let mut command = Command::new(path("doorward-lab"));
-        command.arg("--namespace").arg(self.namespace.path());
+        command.arg("--namespace").arg(self.namespace.path()).arg("--control-group").arg(self.control_group.entrance());
         if let Some(user) = user {
             command.args(["--user", &user.to_string()]);
         }
@@ -145,6 +155,24 @@ impl Lab {
         let mut arguments = vec![OsStr::new("exec"), OsStr::new("--")];
         arguments.extend(command.iter().map(AsRef::as_ref));
         self.errand(user, &arguments, b"")
+    }
+
+    /// Starts, as a user, a program from a copy in memory, where no file system has it.
+    ///
+    /// # Panics
+    /// As [`Lab::spawn`].
+    #[must_use]
+    pub fn spawn_from_memory(&self, user: u32, program: &str, arguments: &[&str]) -> Process {
+        let mut errand = vec!["memory", "--", program];
+        errand.extend(arguments);
+        self.errand(Some(user), &errand, b"")
+    }
+
+    /// How many processes of the lab, in whatever namespace, run what they know by this path.
+    #[must_use]
+    pub fn processes_of(&self, path: &str) -> usize {
+        let runs = |pid: &i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == Path::new(path));
+        self.control_group.processes().iter().filter(|pid| runs(pid)).count()
     }
 
     /// Runs a program as root to its end.
@@ -263,6 +291,13 @@ impl Lab {
         let ended = self.errand(None, arguments, input).ended_within(WRITE_LIMIT);
         assert!(ended.success(), "doorward-lab {}: {}", arguments.join(" "), ended.stderr);
     }
+}
+
+/// A program without what only debuggers read, which is most of it.
+fn stripped(program: &Path, folder: &Path) -> Vec<u8> {
+    let small = folder.join("stripped");
+    image::done(Command::new("strip").arg("-o").args([&small, program]));
+    fs::read(&small).expect("what was written a moment ago")
 }
 
 #[expect(clippy::panic, reason = "a test says what went wrong by panicking")]

@@ -41,6 +41,14 @@ fn failing(name: &str) -> Vec<u8> {
     bytes
 }
 
+/// The bytes of a program of the machine's that do what it does and that no other test and no machine has.
+fn copy_of(program: &str, name: &str) -> Vec<u8> {
+    let path = ["/usr/bin", "/bin"].map(|folder| std::path::Path::new(folder).join(program)).into_iter().find(|path| path.is_file());
+    let mut bytes = std::fs::read(path.expect("the program is on the machine")).expect("a program can be read");
+    bytes.extend_from_slice(format!("\0doorward test program {name}").as_bytes());
+    bytes
+}
+
 /// How many rounds an attack gets.
 fn rounds(long: u32) -> u32 {
     if std::env::var_os("DOORWARD_TEST_LONG").is_some() { long } else { long / 20 }

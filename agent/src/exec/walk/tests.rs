@@ -132,7 +132,12 @@ fn marks_are_set_past_a_dead_server_and_what_it_hides_is_said_to_be_uncovered() 
         Ok(group) => Arc::new(group),
         Err(error) => return eprintln!("SKIPPED: {test} because {error}"),
     };
-    let marks = Marks::new(Arc::downgrade(&group), Health::default());
+    let marks = Marks {
+        group: Arc::downgrade(&group),
+        fresh: Arc::default(),
+        is_told: Arc::new(std::sync::atomic::AtomicBool::new(true)),
+        health: Health::default(),
+    };
     let point = |path: &Path| PathBytes::new(path.as_os_str().as_bytes());
     assert!(marks.renew(&mounts()).covered.contains(&point(&disk)));
     let Some(server) = dead_fuse(&home, test) else { return };

@@ -1,0 +1,276 @@
+//! The second sensor: executions the marks cannot see. The kernel tells of every process that executed something, once it has begun;
+//! what lies on a marked file system was judged before it began and is passed over, everything else is judged now: programs in
+//! memory files, on file systems mounted a moment ago or in namespaces of their own, and on those that are never marked.
+//!
+//! A program that forked and ended before anybody looked has left only its children, of whose executable nothing is told: every now
+//! and then, and after each process that had to be ended, all that run are looked through. Everything here happens after the fact;
+//! nobody waits for it, and it asks no file system that somebody else answers for.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use doorward_service::Clock;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::EventFd;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use super::fresh::Fresh;
+use super::held::Target;
+use super::line::Line;
+use super::mount::{self, Mounts, Watching};
+use super::reader::{Manner, Sighting, user_of};
+use super::scope::Scope;
+use super::seen::Seen;
+use super::{Counters, executable, monotonic_ms, monotonic_ns};
+use crate::health::{FailureReason, Health, Pulse};
+use crate::system::connector::{Connector, ConnectorError};
+use crate::system::glance::{Glance, glance};
+use crate::system::group::Group;
+use crate::system::process;
+
+/// All that run are looked through at least this often.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
+/// Where the kernel tells nothing, it is asked again after this.
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
+/// Bytes read of the mount table of a process elsewhere, which whoever made its namespace fills; some 5,000 mounts.
+const TABLE_BYTES_MAX: u64 = 1 << 20;
+/// Events taken in one go before anything else is seen to.
+const EVENTS_AT_ONCE: usize = 1_024;
+
+/// What the thread works with.
+pub(super) struct Sensor {
+    /// Weak, so that the sensor never keeps open what holds executions.
+    pub(super) group: Weak<Group>,
+    pub(super) mounts: Arc<ArcSwap<Mounts>>,
+    pub(super) queue: Arc<Line>,
+    pub(super) seen: Arc<Seen>,
+    pub(super) fresh: Arc<Fresh>,
+    pub(super) scope: Scope,
+    pub(super) counters: Arc<Counters>,
+    pub(super) health: Health,
+    pub(super) clock: Clock,
+    pub(super) stop: Arc<EventFd>,
+    /// Asks for a look through all that run.
+    pub(super) sweep: Arc<EventFd>,
+    /// Whether the kernel tells of processes; for the coverage report.
+    pub(super) is_told: Arc<AtomicBool>,
+    pub(super) own_pid: i32,
+    /// Device of memory files, which no mount table names.
+    pub(super) memory: Option<u64>,
+    pub(super) known: RefCell<Known>,
+}
+
+/// Executables that were found where no mark sees them, by process, device and inode number: told of once.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    now: HashSet<(i32, u64, u64)>,
+    next: HashSet<(i32, u64, u64)>,
+}
+
+/// Why following the kernel's word ended.
+enum End {
+    Stopped,
+    Lost,
+}
+
+/// What can be done with a file that no mark sees.
+enum Reach {
+    /// On a file system of this kernel alone, which could be marked.
+    Local,
+    /// In memory, or laid over local ones: to be read, not to be marked.
+    Readable,
+    /// Somebody else answers for it, or nobody knows who does.
+    Foreign,
+}
+
+/// The device of memory files, whose file system is the kernel's own.
+pub(super) fn memory_device() -> Option<u64> {
+    let file = memfd_create("doorward-sensor", MFdFlags::MFD_CLOEXEC).ok()?;
+    glance(file).ok().map(|found| found.device)
+}
+
+impl Sensor {
+    /// Works until asked to stop.
+    pub(super) fn run(&self, pulse: &Pulse) {
+        let mut was_told = true;
+        loop {
+            let end = match Connector::listen() {
+                Ok(connector) => {
+                    was_told = true;
+                    self.is_told.store(true, Ordering::Relaxed);
+                    self.look_through(pulse);
+                    self.follow(&connector, pulse)
+                }
+                Err(error) => {
+                    self.is_told.store(false, Ordering::Relaxed);
+                    self.health.note(FailureReason::SensorUnavailable);
+                    if std::mem::take(&mut was_told) {
+                        tracing::warn!(%error, "programs in memory and in other namespaces are only found by looking through what runs");
+                    }
+                    self.look_through(pulse);
+                    self.pause(pulse)
+                }
+            };
+            match end {
+                End::Stopped => return,
+                End::Lost => {}
+            }
+        }
+    }
+
+    /// Takes in what the kernel tells, until it is not whole any more.
+    fn follow(&self, connector: &Connector, pulse: &Pulse) -> End {
+        let mut swept = Instant::now();
+        loop {
+            let wait = SWEEP_INTERVAL.saturating_sub(swept.elapsed());
+            let (is_over, is_asked) = self.wait(Some(connector), wait, pulse);
+            if is_over {
+                return End::Stopped;
+            }
+            for _ in 0..EVENTS_AT_ONCE {
+                match connector.read() {
+                    Ok(Some(executed)) => self.look(executed.pid, executed.at_ns, false),
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.health.note(FailureReason::SensorLost);
+                        if !matches!(error, ConnectorError::Lost) {
+                            tracing::warn!(%error, "asking for process events anew");
+                        }
+                        return End::Lost;
+                    }
+                }
+            }
+            if is_asked || swept.elapsed() >= SWEEP_INTERVAL {
+                self.look_through(pulse);
+                swept = Instant::now();
+            }
+        }
+    }
+
+    /// Without the kernel's word only looking through what runs is left, until it is time to ask the kernel again.
+    fn pause(&self, pulse: &Pulse) -> End {
+        let until = Instant::now() + RETRY_INTERVAL;
+        while Instant::now() < until {
+            let (is_over, _) = self.wait(None, SWEEP_INTERVAL.min(until.saturating_duration_since(Instant::now())), pulse);
+            if is_over {
+                return End::Stopped;
+            }
+            self.look_through(pulse);
+        }
+        End::Lost
+    }
+
+    /// Waits for something to do; whether it is over, and whether a look through all that run was asked for.
+    fn wait(&self, connector: Option<&Connector>, at_most: Duration, pulse: &Pulse) -> (bool, bool) {
+        pulse.idle();
+        let mut waits = vec![PollFd::new(self.stop.as_fd(), PollFlags::POLLIN), PollFd::new(self.sweep.as_fd(), PollFlags::POLLIN)];
+        waits.extend(connector.map(|connector| PollFd::new(connector.as_fd(), PollFlags::POLLIN)));
+        let at_most = PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX);
+        let outcome = poll(&mut waits, at_most);
+        pulse.beat(monotonic_ms());
+        if !matches!(outcome, Ok(_) | Err(Errno::EINTR)) {
+            // Nothing was waited for: better late than in a circle.
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        let is_asked = waits[1].any() == Some(true);
+        if is_asked {
+            let _ = self.sweep.read();
+        }
+        (waits[0].any() == Some(true), is_asked)
+    }
+
+    /// Looks at every process there is.
+    fn look_through(&self, pulse: &Pulse) {
+        for pid in executable::running() {
+            pulse.beat(monotonic_ms());
+            self.look(pid, monotonic_ns(), true);
+        }
+        let mut known = self.known.borrow_mut();
+        known.now = std::mem::take(&mut known.next);
+    }
+
+    /// Looks at what a process runs and hands on what the marks did not tell of.
+    fn look(&self, pid: i32, at_ns: u64, is_sweep: bool) {
+        if pid == self.own_pid {
+            return;
+        }
+        // In this order, so that the executable is this very process's for as long as it lives.
+        let Some(process) = process::open(pid) else { return };
+        let Some(file) = executable::open_exe(pid) else { return };
+        let Ok(found) = glance(&file) else { return };
+        let Some(group) = self.group.upgrade() else { return };
+        let is_watched = group.watches_filesystem_of(file.as_fd()).unwrap_or(false);
+        let mounts = self.mounts.load();
+        let mount = mount::id_of(&file);
+        let is_own = mount.is_some_and(|id| mounts.by_id(id).is_some()) || mounts.has_device(found.device);
+        if is_watched && is_own && !self.fresh.holds(found.device, at_ns) || self.seen.has(pid, &found) {
+            return;
+        }
+        let is_new = self.remember((pid, found.device, found.inode), is_sweep);
+        // SECURITY: the process is alive after everything was read of it, so all of it was its own.
+        if is_sweep && !is_new || !self.scope.holds(pid) || !process::is_alive(&process) {
+            return;
+        }
+        let reach = self.reach(pid, mount, &found, &mounts);
+        if matches!(reach, Reach::Local) && !is_watched && group.watch_filesystem_of(file.as_fd()).is_err() {
+            self.health.note(FailureReason::MarkFailed);
+        }
+        drop(group);
+        if !self.hand_on(pid, process, file, &reach) {
+            self.health.note(FailureReason::QueueFull);
+            // The next look through all that run finds it again.
+            let mut known = self.known.borrow_mut();
+            known.now.remove(&(pid, found.device, found.inode));
+            known.next.remove(&(pid, found.device, found.inode));
+        }
+    }
+
+    fn remember(&self, executable: (i32, u64, u64), is_sweep: bool) -> bool {
+        let mut known = self.known.borrow_mut();
+        if is_sweep {
+            known.next.insert(executable);
+            !known.now.contains(&executable)
+        } else {
+            known.now.insert(executable)
+        }
+    }
+
+    fn reach(&self, pid: i32, mount: Option<u64>, found: &Glance, mounts: &Mounts) -> Reach {
+        let Some(id) = mount else { return Reach::Foreign };
+        let of = |table: &Mounts| table.by_id(id).map(|mount| (mount.watching(), mount.is_layered()));
+        let theirs = || of(&Mounts::read_at_most(Path::new(&format!("/proc/{pid}/mountinfo")), TABLE_BYTES_MAX).ok()?.0);
+        match of(mounts).or_else(theirs) {
+            Some((Watching::Watched, false)) => Reach::Local,
+            Some((Watching::Watched, true)) => Reach::Readable,
+            Some(_) => Reach::Foreign,
+            // No table names it: in memory, or what was unmounted while it is in use, whoever answers for that.
+            None if Some(found.device) == self.memory => Reach::Readable,
+            None => Reach::Foreign,
+        }
+    }
+
+    /// False when there is no room.
+    fn hand_on(&self, pid: i32, process: OwnedFd, file: File, reach: &Reach) -> bool {
+        let readable = match reach {
+            Reach::Local | Reach::Readable => executable::open_for_reading(&file),
+            Reach::Foreign => None,
+        };
+        let (file, manner) = match readable {
+            Some(readable) => (readable, Manner::Late),
+            None => (file, Manner::Unreadable),
+        };
+        let observed_at = self.clock.now_micros();
+        let sighting =
+            Sighting { target: Target::Open(file), given: None, manner, user: user_of(pid), pid, process: Some(process), observed_at };
+        self.counters.seen.fetch_add(1, Ordering::Relaxed);
+        self.queue.offer(sighting).is_ok()
+    }
+}
