@@ -22,6 +22,7 @@ use doorward_service::Exit;
 use serde::Serialize;
 
 use crate::config::{Overrides, Settings};
+use crate::system::memory;
 pub use failure::Failure;
 
 /// Application allowlisting for Linux: the host daemon and its command line.
@@ -78,6 +79,8 @@ enum Command {
 /// Reads the command line, does what it says, and says how it went.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Nothing but memory depends on it.
+    let _ = memory::hold_on_to_little();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

@@ -31,7 +31,7 @@ pub struct Status {
     pub settings_revision: u64,
     /// Reports that wait for acknowledgement.
     pub pending: u64,
-    /// Files that wait for a verdict.
+    /// Files that were executed or loaded here and wait for a verdict.
     pub awaiting: u64,
     /// Reports dropped since the store was made.
     pub dropped: u64,

@@ -19,7 +19,7 @@ pub struct Gauges {
     pub records: u64,
     /// Bytes of their values.
     pub bytes: u64,
-    /// Files whose verdict is awaited.
+    /// Files that were executed or loaded here and whose verdict is awaited.
     pub awaiting: u64,
     /// Files with a verdict.
     pub verdicts: u64,

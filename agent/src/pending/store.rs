@@ -1,6 +1,6 @@
 //! The open store: four sled trees and what is counted about them. Single-threaded; nothing here waits, logs or retries.
 //!
-//! `queue` holds the reports, `awaiting` the files whose verdict has not come (since when), `verdict` the last verdict of each file,
+//! `queue` holds the reports, `awaiting` the executed files whose verdict has not come (since when), `verdict` the last verdict of each file,
 //! `meta` the epoch, the openings and the dropped. Nothing is durable before [`Store::flush`] returned.
 
 use std::collections::VecDeque;

@@ -283,7 +283,16 @@ async fn after_a_restart_nothing_on_disk_changes_any_more() {
 }
 
 #[tokio::test]
-async fn findings_of_different_scans_or_with_different_evidence_are_not_mixed() {
+async fn findings_stand_each_for_itself_and_nobody_waits_for_their_verdicts() {
+    let store = TestStore::new();
+    store.add_many(vec![found(1), found(1), found(2)]).await.unwrap();
+    store.add(executed(3, 1, 0)).await.unwrap();
+    assert_eq!(store.all().await.iter().map(count).collect::<Vec<_>>(), [1, 1, 1, 1]);
+    assert_eq!(store.gauges().awaiting, 1);
+}
+
+#[tokio::test]
+async fn executions_with_different_evidence_are_not_mixed() {
     let store = TestStore::new();
     let package = |version: &str| PackageEvidence {
         manager: PackageManager::Dpkg,
@@ -295,11 +304,9 @@ async fn findings_of_different_scans_or_with_different_evidence_are_not_mixed() 
     };
     for version in ["1", "1", "2"] {
         let evidence = Evidence { package: Some(package(version)), publisher: None };
-        store.add(ReportBody::Observation(Observation { evidence, ..met(1, Use::Scan) })).await.unwrap();
+        store.add(ReportBody::Observation(Observation { evidence, ..met(1, Use::Execute) })).await.unwrap();
     }
-    let scan = doorward_policy::ScanId::from_slice(&[7; 16]);
-    store.add(ReportBody::Observation(Observation { scan, ..met(1, Use::Scan) })).await.unwrap();
-    assert_eq!(store.all().await.iter().map(count).collect::<Vec<_>>(), [2, 1, 1]);
+    assert_eq!(store.all().await.iter().map(count).collect::<Vec<_>>(), [2, 1]);
 }
 
 #[tokio::test]
@@ -352,7 +359,7 @@ async fn at_the_bound_findings_are_refused_and_executions_push_out_the_oldest_of
 #[tokio::test]
 async fn an_older_verdict_never_replaces_a_newer_one_and_a_final_one_ends_the_waiting() {
     let mut store = TestStore::new();
-    store.add_many(vec![found(1), found(2)]).await.unwrap();
+    store.add_many(vec![executed(1, 1, 0), executed(2, 1, 0)]).await.unwrap();
     assert_eq!(store.gauges().awaiting, 2);
     let taken = store.take_verdicts(vec![verdict(1, 10, false), verdict(2, 4, true), verdict(1, 9, true)]).await.unwrap();
     assert_eq!(taken, [verdict(1, 10, false), verdict(2, 4, true)]);
@@ -363,7 +370,7 @@ async fn an_older_verdict_never_replaces_a_newer_one_and_a_final_one_ends_the_wa
     assert_eq!(store.verdict(file(1).sha256).await.unwrap(), Some(verdict(1, 10, false)));
     assert_eq!(store.verdict(file(3).sha256).await.unwrap(), None);
     assert_eq!((store.gauges().awaiting, store.gauges().verdicts), (1, 2));
-    store.add(found(2)).await.unwrap();
+    store.add(executed(2, 1, 0)).await.unwrap();
     assert_eq!(store.gauges().awaiting, 1, "its verdict was final");
     let pending = store.pending.clone().unwrap();
     let mut seen = Vec::new();

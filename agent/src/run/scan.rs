@@ -24,7 +24,7 @@ use crate::identify::{Identified, SkipReason};
 use crate::pending::PendingError;
 use crate::pending::limit::ADD_BODIES_MAX;
 use crate::scan::{self, Cancel, Finding, Progress, Scan, ScanError, Settled, Sink, Summary};
-use crate::system::durable;
+use crate::system::{durable, memory};
 
 /// Pause before findings that could not be kept are brought again, in milliseconds.
 const RETRY_PAUSE_MS: u64 = 500;
@@ -231,7 +231,10 @@ pub(super) fn run(agent: &Agent, current: &Current, purpose: &Purpose) -> Result
         progress: &current.progress,
         cancel: &current.cancel,
     };
-    let summary = scan.run()?;
+    let outcome = scan.run();
+    // What the threads of the scan took is free now, in pieces between what stays.
+    memory::give_back();
+    let summary = outcome?;
     if is_whole && !summary.stopped {
         let inventory = agent.inventory.replace(&summary.inventory);
         for part in inventory.split() {

@@ -13,6 +13,7 @@ use super::agent::{Agent, load_verdicts};
 use super::insist::insist;
 use crate::exec::monotonic_ms;
 use crate::health::{FailureReason, Pulse};
+use crate::system::memory;
 
 /// Health is reported at most this often, however much fails.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
@@ -22,6 +23,8 @@ const INVENTORY_INTERVAL: Duration = Duration::from_secs(600);
 const VERDICTS_INTERVAL: Duration = Duration::from_secs(5);
 /// Identities and inventory are put on disk this often.
 const KEEP_INTERVAL: Duration = Duration::from_secs(3600);
+/// Memory that nobody uses any more goes back to the kernel this often.
+const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(60);
 /// Loops are looked at this often when no service manager asks for more.
 const PULSE_INTERVAL: Duration = Duration::from_secs(5);
 /// The asynchronous part of the daemon comes back to its own pulse within this, in milliseconds, or it is stuck.
@@ -33,6 +36,7 @@ pub(super) fn start(agent: &Arc<Agent>, lifecycle: &Lifecycle) {
     drop(lifecycle.spawn(report_coverage(Arc::clone(agent), lifecycle.cancel())));
     drop(lifecycle.spawn(report_inventory(Arc::clone(agent), lifecycle.cancel())));
     drop(lifecycle.spawn(keep_learned(Arc::clone(agent), lifecycle.cancel())));
+    drop(lifecycle.spawn(give_memory_back(lifecycle.cancel())));
     if !agent.knows_verdicts {
         drop(lifecycle.spawn(learn_verdicts(Arc::clone(agent), lifecycle.cancel())));
     }
@@ -118,6 +122,17 @@ async fn keep_learned(agent: Arc<Agent>, cancel: CancellationToken) {
             agent.health.note(FailureReason::IdentityStoreError);
             tracing::warn!(%error, "what was learned of files is not on disk; it is learned again after a restart");
         }
+    }
+}
+
+/// Lets go of what a burst of reports or verdicts left behind.
+async fn give_memory_back(cancel: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(GIVE_BACK_INTERVAL) => {}
+        }
+        drop(tokio::task::spawn_blocking(memory::give_back).await);
     }
 }
 

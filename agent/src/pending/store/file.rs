@@ -1,4 +1,4 @@
-//! What the store keeps by file: since when a verdict is awaited, and the last verdict that came.
+//! What the store keeps by file: since when a verdict is awaited on what was executed or loaded, and the last verdict that came.
 
 use std::ops::Bound;
 

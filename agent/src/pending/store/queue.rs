@@ -15,7 +15,8 @@ impl Store {
     }
 
     fn add_one(&mut self, sheet: Sheet, now: i64) -> Result<(), Fault> {
-        if let Some(observed) = sheet.record.observed() {
+        // A finding of a scan is nobody's to wait for: the scan goes on, and nothing that runs depends on it.
+        if let Some(observed) = sheet.record.observed().filter(|observed| observed.is_execution()) {
             self.await_file(&observed.file.sha256, now)?;
         }
         match (sheet.join, self.windows.place(&sheet.key)) {
@@ -72,7 +73,7 @@ impl Store {
         let Ok(mut record) = Record::decode(&old) else {
             return Ok(false);
         };
-        let is_counted = matches!(sheet.join, Join::Count | Join::CountUnsent) && record.count_in(&sheet.record);
+        let is_counted = sheet.join == Join::Count && record.count_in(&sheet.record);
         if !is_counted {
             record = sheet.record.clone();
         }
