@@ -158,6 +158,8 @@ pub struct HostSettings {
     pub maintenance_until: Option<i64>,
     /// Path prefixes no scan and no exec+open coverage looks at. Never applied to executions.
     pub exclusions: Vec<PathBytes>,
+    /// In protect: processes of a file that turns bad are ended.
+    pub kill_on_bad_verdict: bool,
 }
 
 /// Whether a policy was taken.

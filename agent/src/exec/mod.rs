@@ -28,6 +28,7 @@ mod queue;
 mod reader;
 mod record;
 mod remark;
+mod runner;
 mod running;
 mod turns;
 pub(crate) mod walk;
@@ -37,6 +38,6 @@ mod witness;
 
 pub use history::History;
 pub use outcome::SettledByPackage;
-pub use running::processes_of;
+pub use runner::{IsToEnd, Runners};
 pub(crate) use watch::monotonic_ms;
 pub use watch::{Counters, Setup, Watch};

@@ -168,7 +168,7 @@ impl Outcomes {
             path: &path,
             evidence: &evidence,
             executed_at: execution.observed_at,
-            is_bad: judged.is_bad(),
+            trouble: judged.trouble(),
         });
         let is_denied = execution.given == Some(Answer::Deny);
         if let Some(package) = evidence.package.as_ref().filter(|package| package.fit == Fit::Match && !is_denied) {

@@ -31,6 +31,8 @@ impl Join {
             Record::Observation(observed) if observed.is_execution() => Self::Count,
             Record::Denial(_) | Record::Unjudged(_) => Self::Count,
             Record::Observation(_) => Self::CountUnsent,
+            // What was done to a process must not be forgotten over what came later.
+            Record::Turned(turned) if turned.tells_of_a_kill() => Self::Not,
             Record::Coverage(_) | Record::Health(_) | Record::Turned(_) => Self::Replace,
             // The parts of one inventory belong together and in order.
             Record::Inventory(_) => Self::Not,

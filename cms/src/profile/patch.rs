@@ -116,13 +116,14 @@ mod tests {
         let words = json!({
             "mode": "protect", "coverage": "exec_and_open", "unverified_action": "hold", "allow_safe": "off",
             "allow_unknown": "reference_scan", "allow_new_packages": false, "allow_new_publishers": true, "package_level": "signed",
-            "reference_host": null, "exclusions": ["/srv/mail", "/var/lib/\\xff"],
+            "reference_host": null, "exclusions": ["/srv/mail", "/var/lib/\\xff"], "kill_on_bad_verdict": true,
         });
         let settings = patch(words).apply(&Settings::default()).unwrap();
         assert_eq!(settings.mode, Mode::Protect);
         assert_eq!(settings.allow_safe, None);
         assert_eq!(settings.allow_unknown, AllowUnknown::ReferenceScan);
         assert_eq!(settings.exclusions[1].as_bytes(), b"/var/lib/\xff");
+        assert!(settings.kill_on_bad_verdict && !Settings::default().kill_on_bad_verdict);
         let again: Settings = serde_json::from_str(&serde_json::to_string(&settings).unwrap()).unwrap();
         assert_eq!(again, settings);
     }
@@ -135,6 +136,7 @@ mod tests {
             (json!({"mode": "enforce"}), "mode"),
             (json!({"mode": null}), "mode"),
             (json!({"allow_new_packages": "yes"}), "allow_new_packages"),
+            (json!({"kill_on_bad_verdict": "sometimes"}), "kill_on_bad_verdict"),
             (json!({"exclusions": ["relative"]}), "exclusions"),
             (json!({"exclusions": vec!["/x"; EXCLUSIONS_MAX + 1]}), "exclusions"),
             (json!({"colour": "red"}), "colour"),

@@ -30,6 +30,8 @@ pub struct Settings {
     pub reference_host: Option<HostId>,
     /// Path prefixes no scan and no exec+open coverage looks at.
     pub exclusions: Vec<PathBytes>,
+    /// Protect ends the processes of a file that turns bad.
+    pub kill_on_bad_verdict: bool,
 }
 
 impl Default for Settings {
@@ -47,6 +49,7 @@ impl Default for Settings {
             allow_new_publishers: rules.allow_new_publishers,
             reference_host: None,
             exclusions: Vec::new(),
+            kill_on_bad_verdict: false,
         }
     }
 }
@@ -84,6 +87,7 @@ impl Settings {
     pub fn changes_hosts(&self, published: &Self) -> bool {
         (self.mode, self.coverage, self.unverified_action) != (published.mode, published.coverage, published.unverified_action)
             || self.exclusions != published.exclusions
+            || self.kill_on_bad_verdict != published.kill_on_bad_verdict
     }
 
     /// What publishing this draft would change, in the order of the settings.

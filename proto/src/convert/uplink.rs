@@ -122,6 +122,7 @@ impl TryFrom<v1::HostSettings> for HostSettings {
             unverified_action: word::unverified_action("HostSettings.unverified_action", message.unverified_action)?,
             maintenance_until: (message.maintenance_until != 0).then_some(message.maintenance_until),
             exclusions: field::list("HostSettings.exclusions", message.exclusions, EXCLUSIONS_MAX, prefix)?,
+            kill_on_bad_verdict: message.kill_on_bad_verdict,
         })
     }
 }
@@ -135,6 +136,7 @@ impl From<HostSettings> for v1::HostSettings {
             unverified_action: v1::UnverifiedAction::from(settings.unverified_action).into(),
             maintenance_until: settings.maintenance_until.unwrap_or_default(),
             exclusions: settings.exclusions.iter().take(EXCLUSIONS_MAX).map(cut::path).collect(),
+            kill_on_bad_verdict: settings.kill_on_bad_verdict,
         }
     }
 }

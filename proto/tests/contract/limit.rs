@@ -8,8 +8,8 @@ use doorward_proto::convert::Fault;
 use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, RenewRequest, RenewResponse};
 use doorward_proto::limit;
 use doorward_proto::report::{
-    Batch, Coverage, FailureCount, Full, Health, Inventory, InventorySource, Observation, Process, ReportBody, Source, Turned, Uncovered,
-    Unjudged,
+    Batch, Coverage, FailureCount, Full, Health, Inventory, InventorySource, LiveProcess, Observation, Process, ReportBody, Source, Turned,
+    Uncovered, Unjudged,
 };
 use doorward_proto::uplink::{
     AgentMessage, CmsMessage, CommandResult, Hello, HostSettings, PolicyState, SettingsState, StartScan, Verdict, Welcome,
@@ -166,7 +166,7 @@ fn limits_of_reports() -> Vec<Limit> {
             uncovered = |count| vec![uncovered(); count], |count| vec![v1::Uncovered::from(uncovered()); count]),
         limit!("Turned.paths", TURNED_PATHS_MAX, Turned, v1::Turned, turned(), paths = paths, wire_paths),
         limit!("Turned.live", TURNED_PROCESSES_MAX, Turned, v1::Turned, turned(),
-            live = |count| vec![sample::process(); count], |count| vec![v1::Process::from(sample::process()); count]),
+            live = |count| vec![sample::live(); count], |count| vec![v1::LiveProcess::from(sample::live()); count]),
         limit!("Health.failures", FAILURES_MAX, Health, v1::Health, Health::default(),
             failures = |count| vec![FailureCount { reason: "x".into(), count: 1 }; count], |count| vec![v1::FailureCount::default(); count]),
     ]
@@ -359,7 +359,11 @@ fn a_batch_that_was_filled_is_never_refused() {
 fn the_largest_report_fits_an_empty_batch() {
     let process = Process { parent_path: Some(path(limit::PATH_BYTES_MAX)), container: some_text(255), ..sample::process() };
     let bodies = [
-        ReportBody::Turned(Turned { paths: vec![path(4095); 100], live: vec![process; 2000], ..turned() }),
+        ReportBody::Turned(Turned {
+            paths: vec![path(4095); 100],
+            live: vec![LiveProcess { process, ..sample::live() }; 2000],
+            ..turned()
+        }),
         ReportBody::Coverage(Coverage {
             covered: vec![path(4095); 2000],
             uncovered: vec![Uncovered { mount_point: path(4095), filesystem: text(64), reason: text(255) }; 2000],
