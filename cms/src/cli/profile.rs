@@ -30,7 +30,8 @@ pub(super) enum Command {
         tag: String,
     },
     /// Change settings in draft: mode, coverage, unverified_action, allow_safe (0..2 or off), allow_unknown, allow_new_packages,
-    /// allow_new_publishers, package_level, reference_host, exclusions (separated by commas), kill_on_bad_verdict
+    /// allow_new_publishers, package_level, reference_host, exclusions and trusted_mounts (separated by commas),
+    /// kill_on_bad_verdict
     Set {
         /// The profile
         name: String,
@@ -166,8 +167,8 @@ fn patch(settings: &[String]) -> Result<Map<String, Value>, Failure> {
             (key, "true" | "yes" | "on") if SWITCHES.contains(&key) => Value::Bool(true),
             (key, "false" | "no" | "off") if SWITCHES.contains(&key) => Value::Bool(false),
             ("reference_host", "" | "none") => Value::Null,
-            ("exclusions", "") => json!([]),
-            ("exclusions", paths) => json!(paths.split(',').collect::<Vec<_>>()),
+            ("exclusions" | "trusted_mounts", "") => json!([]),
+            ("exclusions" | "trusted_mounts", paths) => json!(paths.split(',').collect::<Vec<_>>()),
             (_, text) => json!(text),
         };
         if patch.insert(key.to_owned(), value).is_some() {
@@ -288,11 +289,12 @@ mod tests {
             "reference_host=none",
             "exclusions=/a,/b=c",
             "kill_on_bad_verdict=true",
+            "trusted_mounts=/home,/srv/tools",
         ])
         .unwrap();
         let expected = json!({
             "mode": "protect", "allow_new_packages": false, "allow_safe": "off", "reference_host": null, "exclusions": ["/a", "/b=c"],
-            "kill_on_bad_verdict": true,
+            "kill_on_bad_verdict": true, "trusted_mounts": ["/home", "/srv/tools"],
         });
         assert_eq!(Value::Object(patch), expected);
     }

@@ -32,6 +32,8 @@ pub struct Settings {
     pub exclusions: Vec<PathBytes>,
     /// Protect ends the processes of a file that turns bad.
     pub kill_on_bad_verdict: bool,
+    /// Mount points of filesystems nobody on a host can vouch for, whose executions are let be all the same, though reported.
+    pub trusted_mounts: Vec<PathBytes>,
 }
 
 impl Default for Settings {
@@ -50,6 +52,7 @@ impl Default for Settings {
             reference_host: None,
             exclusions: Vec::new(),
             kill_on_bad_verdict: false,
+            trusted_mounts: Vec::new(),
         }
     }
 }
@@ -88,6 +91,7 @@ impl Settings {
         (self.mode, self.coverage, self.unverified_action) != (published.mode, published.coverage, published.unverified_action)
             || self.exclusions != published.exclusions
             || self.kill_on_bad_verdict != published.kill_on_bad_verdict
+            || self.trusted_mounts != published.trusted_mounts
     }
 
     /// What publishing this draft would change, in the order of the settings.

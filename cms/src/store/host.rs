@@ -280,6 +280,7 @@ impl Store {
             maintenance_until: None,
             exclusions: settings.exclusions,
             kill_on_bad_verdict: settings.kill_on_bad_verdict,
+            trusted_mounts: settings.trusted_mounts,
         }))
     }
 

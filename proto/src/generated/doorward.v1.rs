@@ -1158,6 +1158,11 @@ pub struct HostSettings {
     /// In protect: processes of a file that turns bad are ended.
     #[prost(bool, tag = "7")]
     pub kill_on_bad_verdict: bool,
+    /// Mount points whose filesystems nobody on the host can vouch for (remote ones, those in user space) and whose executions are let be
+    /// all the same, though reported: at most 64 of at most 4095 bytes, absolute and normalised, each meant alone and not what is mounted
+    /// below it.
+    #[prost(bytes = "bytes", repeated, tag = "8")]
+    pub trusted_mounts: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// Whether a policy was taken.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -34,6 +34,10 @@ fn path() -> impl Strategy<Value = PathBytes> {
     vec(any::<u8>(), 0..40).prop_map(PathBytes::new)
 }
 
+fn mount_point() -> impl Strategy<Value = PathBytes> {
+    path().prop_map(|path| PathBytes::new([b"/", path.as_bytes()].concat())).prop_filter("a mount point", PathBytes::is_normal)
+}
+
 fn some_path() -> impl Strategy<Value = Option<PathBytes>> {
     of(vec(any::<u8>(), 1..40).prop_map(PathBytes::new))
 }
@@ -302,16 +306,22 @@ fn settings() -> impl Strategy<Value = HostSettings> {
         some_time(),
         vec(path(), 0..4),
         any::<bool>(),
+        vec(mount_point(), 0..4),
     )
-        .prop_map(|(revision, mode, coverage, unverified_action, maintenance_until, exclusions, kill_on_bad_verdict)| HostSettings {
-            revision,
-            mode,
-            coverage,
-            unverified_action,
-            maintenance_until,
-            exclusions,
-            kill_on_bad_verdict,
-        })
+        .prop_map(
+            |(revision, mode, coverage, unverified_action, maintenance_until, exclusions, kill_on_bad_verdict, trusted_mounts)| {
+                HostSettings {
+                    revision,
+                    mode,
+                    coverage,
+                    unverified_action,
+                    maintenance_until,
+                    exclusions,
+                    kill_on_bad_verdict,
+                    trusted_mounts,
+                }
+            },
+        )
 }
 
 fn command() -> impl Strategy<Value = Command> {
