@@ -19,6 +19,17 @@ pub(crate) mod tests;
 
 pub use closure::Closure;
 
+/// How bad a file is on this host, in rising order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// Nothing is wrong with it, as far as anybody knows.
+    None,
+    /// It is a threat that may run all the same: somebody allowed it, or the host cannot do without it.
+    Threat,
+    /// It may not run.
+    Denied,
+}
+
 /// A file as it stands on this host now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
@@ -34,7 +45,17 @@ impl Judged {
     /// It may not run, or people should know that it does.
     #[must_use]
     pub fn is_bad(&self) -> bool {
-        self.judgement.verdict == Verdict::Deny || self.standing.status == Status::Threat
+        self.trouble() != Trouble::None
+    }
+
+    /// How bad it is.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        match (self.judgement.verdict, self.standing.status) {
+            (Verdict::Deny, _) => Trouble::Denied,
+            (_, Status::Threat) => Trouble::Threat,
+            _ => Trouble::None,
+        }
     }
 }
 

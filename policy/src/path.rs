@@ -39,6 +39,13 @@ impl PathBytes {
         &self.0
     }
 
+    /// Absolute and written the one way a mount table has it: no empty, `.` or `..` component, no slash at the end, no NUL.
+    #[must_use]
+    pub fn is_normal(&self) -> bool {
+        let is_name = |name: &[u8]| !matches!(name, b"" | b"." | b"..") && !name.contains(&0);
+        self.0 == b"/" || self.0.strip_prefix(b"/").is_some_and(|names| names.split(|byte| *byte == b'/').all(is_name))
+    }
+
     /// Bytes after the last slash; the whole path when there is none.
     #[must_use]
     pub fn file_name(&self) -> &[u8] {
@@ -133,5 +140,20 @@ impl<'de> Deserialize<'de> for PathBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_normal_path_is_written_in_one_way_only() {
+        for normal in ["/", "/home", "/srv/tools", "/...", "/.a/b..", "/a b\n"] {
+            assert!(PathBytes::new(normal).is_normal(), "{normal:?}");
+        }
+        for other in ["", "home", "//", "/home/", "//home", "/a//b", "/.", "/..", "/a/./b", "/a/..", "/a\0b"] {
+            assert!(!PathBytes::new(other).is_normal(), "{other:?}");
+        }
     }
 }

@@ -61,6 +61,9 @@ pub const FAILURES_MAX: usize = 64;
 /// Excluded path prefixes in a host's settings.
 pub const EXCLUSIONS_MAX: usize = 256;
 
+/// Trusted mount points in a host's settings.
+pub const TRUSTED_MOUNTS_MAX: usize = 64;
+
 /// Path prefixes in a command to scan.
 pub const SCAN_ROOTS_MAX: usize = 64;
 

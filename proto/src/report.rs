@@ -160,15 +160,24 @@ pub struct Uncovered {
     pub reason: String,
 }
 
-/// A file that the CMS or TI turned against is still in use here.
+/// A process that ran a file when that turned bad.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveProcess {
+    /// Which one.
+    pub process: Process,
+    /// [`Fate::Ran`] when it still does, [`Fate::Killed`] when it was ended for it.
+    pub fate: Fate,
+}
+
+/// A file that the CMS or TI turned against is in use here, or was until its processes were ended for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turned {
     /// The file.
     pub file: Sha256,
     /// Where it was last met.
     pub paths: Vec<PathBytes>,
-    /// Processes that still run it.
-    pub live: Vec<Process>,
+    /// Processes that ran it.
+    pub live: Vec<LiveProcess>,
     /// Microseconds since 1970, UTC; `None` when it was never executed here.
     pub last_executed_at: Option<i64>,
 }

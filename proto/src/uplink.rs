@@ -158,6 +158,13 @@ pub struct HostSettings {
     pub maintenance_until: Option<i64>,
     /// Path prefixes no scan and no exec+open coverage looks at. Never applied to executions.
     pub exclusions: Vec<PathBytes>,
+    /// In protect: processes of a file that turns bad are ended.
+    pub kill_on_bad_verdict: bool,
+    /// Mount points whose filesystems nobody on the host can vouch for and whose executions are let be all the same, though reported.
+    /// Normal paths ([`PathBytes::is_normal`]), each meant alone.
+    ///
+    /// SECURITY: what is mounted below one of them is not meant: in a home folder anybody may mount a filesystem of his own.
+    pub trusted_mounts: Vec<PathBytes>,
 }
 
 /// Whether a policy was taken.

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use doorward_policy::{Evidence, PathBytes, Sha256};
 
 use crate::identify::Identity;
+use crate::judge::Trouble;
 
 /// Files remembered; at some 500 bytes each this stays below 5 MiB.
 const FILES_MAX: usize = 8192;
@@ -29,8 +30,8 @@ pub struct Executed {
     pub evidence: Evidence,
     /// Microseconds since 1970, UTC.
     pub last_executed_at: i64,
-    /// It was denied or a threat when it was last judged.
-    pub is_bad: bool,
+    /// How bad it was when everything here was last judged.
+    pub trouble: Trouble,
 }
 
 /// What there is to remember of one execution.
@@ -46,8 +47,8 @@ pub struct Note<'a> {
     pub evidence: &'a Evidence,
     /// Microseconds since 1970, UTC.
     pub executed_at: i64,
-    /// Whether it was judged denied, or a threat.
-    pub is_bad: bool,
+    /// As it was judged.
+    pub trouble: Trouble,
 }
 
 /// Files executed here. Shared by reference.
@@ -63,7 +64,9 @@ impl History {
             remember(&mut known.paths, note.path, PATHS_MAX);
             remember(&mut known.identities, &note.identity, IDENTITIES_MAX);
             known.evidence.clone_from(note.evidence);
-            known.is_bad = note.is_bad;
+            // SECURITY: an execution of what turned bad a moment ago must not make it look as if that were known: nobody would look for
+            // the processes that ran it before.
+            known.trouble = known.trouble.min(note.trouble);
             return;
         }
         if files.len() >= FILES_MAX {
@@ -74,18 +77,18 @@ impl History {
             identities: vec![note.identity],
             evidence: note.evidence.clone(),
             last_executed_at: note.executed_at,
-            is_bad: note.is_bad,
+            trouble: note.trouble,
         };
         files.insert(note.file, executed);
     }
 
-    /// Judges every remembered file again and gives those that were not bad and now are.
-    pub fn judge_again(&self, is_bad: impl Fn(&Sha256, &Executed) -> bool) -> Vec<(Sha256, Executed)> {
+    /// Judges every remembered file again and gives those that are worse than before.
+    pub fn judge_again(&self, judge: impl Fn(&Sha256, &Executed) -> Trouble) -> Vec<(Sha256, Executed)> {
         let mut turned = Vec::new();
         for (file, executed) in self.lock().iter_mut() {
-            let was_bad = executed.is_bad;
-            executed.is_bad = is_bad(file, executed);
-            if executed.is_bad && !was_bad {
+            let before = executed.trouble;
+            executed.trouble = judge(file, executed);
+            if executed.trouble > before {
                 turned.push((*file, executed.clone()));
             }
         }
@@ -140,7 +143,7 @@ mod tests {
     /// An execution of a file with this number, in this inode, at this path and time.
     fn note(history: &History, number: u32, inode: u64, path: &PathBytes, executed_at: i64) {
         let evidence = Evidence::default();
-        let note = Note { file: file(number), identity: identity(inode), path, evidence: &evidence, executed_at, is_bad: false };
+        let note = Note { file: file(number), identity: identity(inode), path, evidence: &evidence, executed_at, trouble: Trouble::None };
         history.note(note);
     }
 
@@ -163,15 +166,31 @@ mod tests {
         let history = History::default();
         note(&history, 1, 1, &PathBytes::new(*b"/one"), 10);
         note(&history, 2, 2, &PathBytes::new(*b"/two"), 10);
-        let turned = |bad: bool| {
-            let turned = history.judge_again(|sha256, _| bad && *sha256 == file(2));
+        let turned = |trouble: Trouble| {
+            let turned = history.judge_again(|sha256, _| if *sha256 == file(2) { trouble } else { Trouble::None });
             turned.into_iter().map(|(file, _)| file).collect::<Vec<_>>()
         };
-        assert_eq!(turned(false), []);
-        assert_eq!(turned(true), [file(2)]);
-        assert_eq!(turned(true), [], "told already");
-        assert_eq!(turned(false), []);
-        assert_eq!(turned(true), [file(2)], "turned again");
+        assert_eq!(turned(Trouble::None), []);
+        assert_eq!(turned(Trouble::Denied), [file(2)]);
+        assert_eq!(turned(Trouble::Denied), [], "told already");
+        assert_eq!(turned(Trouble::None), []);
+        assert_eq!(turned(Trouble::Threat), [file(2)], "turned again");
+        assert_eq!(turned(Trouble::Denied), [file(2)], "and may no longer run either");
+        assert_eq!(turned(Trouble::Threat), []);
+    }
+
+    #[test]
+    fn an_execution_of_what_turned_bad_a_moment_ago_does_not_hide_that_it_turned() {
+        let history = History::default();
+        let path = PathBytes::new(*b"/one");
+        note(&history, 1, 1, &path, 10);
+        let evidence = Evidence::default();
+        let refused =
+            Note { file: file(1), identity: identity(1), path: &path, evidence: &evidence, executed_at: 20, trouble: Trouble::Denied };
+        history.note(refused);
+        assert_eq!(history.judge_again(|_, _| Trouble::Denied).len(), 1);
+        history.note(refused);
+        assert_eq!(history.judge_again(|_, _| Trouble::Denied).len(), 0);
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod queue;
 mod reader;
 mod record;
 mod remark;
+mod runner;
 mod running;
 mod scope;
 mod seen;
@@ -41,6 +42,6 @@ mod witness;
 
 pub use history::History;
 pub use outcome::SettledByPackage;
-pub use running::processes_of;
+pub use runner::{IsToEnd, Runners};
 pub use watch::{Counters, Setup, Watch};
 pub(crate) use watch::{monotonic_ms, monotonic_ns};

@@ -228,7 +228,7 @@ impl Outcomes {
             path: &path,
             evidence: &evidence,
             executed_at: execution.observed_at,
-            is_bad: judged.is_bad(),
+            trouble: judged.trouble(),
         });
         let fate = execution.fate();
         let is_denied = fate.is_some();
@@ -266,7 +266,7 @@ impl Outcomes {
     pub(super) fn unjudged(&self, mut execution: Execution, held: Option<&Arc<Held>>, reason: FailureReason) {
         self.health.note(reason);
         execution.given = held.map(|held| held.answer(Answer::Deny)).or(execution.given);
-        if execution.manner != Manner::Told {
+        if matches!(execution.manner, Manner::Late | Manner::Unreadable) {
             execution.ended = self.end_undecided(&execution);
         }
         let fate = execution.fate();

@@ -61,6 +61,8 @@ pub(super) enum Manner {
     Late,
     /// Likewise, and nobody here can read its file without asking somebody else: it is open by name only.
     Unreadable,
+    /// Likewise, on a mount that the profile trusts.
+    Trusted,
 }
 
 /// What the reader works with.

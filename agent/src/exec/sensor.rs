@@ -25,12 +25,13 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use super::fresh::Fresh;
 use super::held::Target;
 use super::line::Line;
-use super::mount::{self, Mounts, Watching};
+use super::mount::{self, Mount, Mounts, Watching};
 use super::reader::{Manner, Sighting, user_of};
 use super::scope::Scope;
 use super::seen::Seen;
 use super::{Counters, executable, monotonic_ms, monotonic_ns};
 use crate::health::{FailureReason, Health, Pulse};
+use crate::judge::Judge;
 use crate::system::connector::{Connector, ConnectorError};
 use crate::system::glance::{Glance, glance};
 use crate::system::group::Group;
@@ -53,6 +54,7 @@ pub(super) struct Sensor {
     pub(super) queue: Arc<Line>,
     pub(super) seen: Arc<Seen>,
     pub(super) fresh: Arc<Fresh>,
+    pub(super) judge: Arc<Judge>,
     pub(super) scope: Scope,
     pub(super) counters: Arc<Counters>,
     pub(super) health: Health,
@@ -89,6 +91,8 @@ enum Reach {
     Readable,
     /// Somebody else answers for it, or nobody knows who does.
     Foreign,
+    /// Likewise, on a mount that the profile trusts.
+    Trusted,
 }
 
 /// The device of memory files, whose file system is the kernel's own.
@@ -250,6 +254,7 @@ impl Sensor {
         match of(mounts).or_else(theirs) {
             Some((Watching::Watched, false)) => Reach::Local,
             Some((Watching::Watched, true)) => Reach::Readable,
+            Some(_) if mounts.by_id(id).is_some_and(|mount| self.is_trusted(mount)) => Reach::Trusted,
             Some(_) => Reach::Foreign,
             // No table names it: in memory, or what was unmounted while it is in use, whoever answers for that.
             None if Some(found.device) == self.memory => Reach::Readable,
@@ -257,14 +262,20 @@ impl Sensor {
         }
     }
 
+    /// Whether the profile has what runs from a mount of this host let be. Nobody else's mounts are meant, whatever they are called.
+    fn is_trusted(&self, mount: &Mount) -> bool {
+        self.judge.lists().settings().trusted_mounts.contains(&mount.point)
+    }
+
     /// False when there is no room.
     fn hand_on(&self, pid: i32, process: OwnedFd, file: File, reach: &Reach) -> bool {
         let readable = match reach {
             Reach::Local | Reach::Readable => executable::open_for_reading(&file),
-            Reach::Foreign => None,
+            Reach::Foreign | Reach::Trusted => None,
         };
         let (file, manner) = match readable {
             Some(readable) => (readable, Manner::Late),
+            None if matches!(reach, Reach::Trusted) => (file, Manner::Trusted),
             None => (file, Manner::Unreadable),
         };
         let observed_at = self.clock.now_micros();

@@ -312,6 +312,7 @@ impl Watch {
             queue: Arc::clone(&self.bench.queue),
             seen,
             fresh,
+            judge: Arc::clone(&setup.judge),
             scope: Scope::new(&setup.control_group),
             counters: Arc::clone(&setup.counters),
             health: setup.health.clone(),

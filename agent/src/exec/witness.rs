@@ -78,7 +78,7 @@ impl Bench {
         facts.parent_sha256 = self.digest_of_parent(facts.parent_pid, &mounts);
         let pidfd = process.map(Arc::new);
         let execution = Execution { location, process: facts, pidfd, observed_at, user_writable_folder, given, manner, ended: None };
-        if manner == Manner::Unreadable {
+        if matches!(manner, Manner::Unreadable | Manner::Trusted) {
             return self.outcomes.unjudged(execution, None, FailureReason::UnwatchedFilesystem);
         }
         let inode = match self.inode(target.file()) {

@@ -124,7 +124,13 @@ fn a_policy_that_cannot_be_written_is_in_force_all_the_same() {
 fn settings_only_rise_and_survive_a_restart() {
     let (folder, cms) = (tempfile::tempdir().unwrap(), TestCms::new());
     let (lists, _) = Lists::open(folder.path(), cms.trustee());
-    let settings = |revision, path: &[u8]| HostSettings { revision, exclusions: vec![PathBytes::new(path)], ..HostSettings::default() };
+    let settings = |revision, path: &[u8]| HostSettings {
+        revision,
+        exclusions: vec![PathBytes::new(path)],
+        kill_on_bad_verdict: true,
+        trusted_mounts: vec![PathBytes::new(path)],
+        ..HostSettings::default()
+    };
     let mut seen = lists.settings_changes();
     lists.take_settings(settings(4, b"/srv/\xff\n")).unwrap().unwrap();
     assert!(seen.has_changed().unwrap());

@@ -28,6 +28,8 @@ impl Join {
         match record {
             Record::Observation(observed) if observed.is_execution() => Self::Count,
             Record::Denial(_) | Record::Unjudged(_) => Self::Count,
+            // What was done to a process must not be forgotten over what came later.
+            Record::Turned(turned) if turned.tells_of_a_kill() => Self::Not,
             Record::Coverage(_) | Record::Health(_) | Record::Turned(_) => Self::Replace,
             // A scan meets a path once, so a window for each of its findings would never be looked into: 10 MiB for 65,536 of them. The
             // parts of one inventory belong together and in order.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use doorward_policy::{Evidence, FileKind, PackageEvidence, PackageManager, PathBytes, Status, Use};
-use doorward_proto::report::{Coverage, Denial, Fate, FileFacts, Inventory, InventorySource, Observation, Process, Source, Unjudged};
+use doorward_proto::report::{
+    Coverage, Denial, Fate, FileFacts, Inventory, InventorySource, LiveProcess, Observation, Process, Source, Turned, Unjudged,
+};
 use doorward_proto::uplink::VerdictDecision;
 
 use super::*;
@@ -205,6 +207,24 @@ async fn denials_with_other_fates_are_not_counted_as_one() {
         (denial.fate, denial.observation.count)
     });
     assert_eq!(told.collect::<Vec<_>>(), [(Fate::Refused, 1), (Fate::Killed, 2), (Fate::Ran, 1)]);
+}
+
+#[tokio::test]
+async fn what_was_killed_is_not_forgotten_when_the_file_turns_again() {
+    let store = TestStore::new();
+    let turned = |pids: &[(u32, Fate)]| {
+        let process =
+            |pid| Process { pid, start_ticks: 1, uid: None, parent_pid: 1, parent_path: None, parent_sha256: None, container: None };
+        let live = pids.iter().map(|(pid, fate)| LiveProcess { process: process(*pid), fate: *fate }).collect();
+        ReportBody::Turned(Turned { file: Sha256::new([1; 32]), paths: Vec::new(), live, last_executed_at: None })
+    };
+    let told = [turned(&[(1, Fate::Ran)]), turned(&[(1, Fate::Ran), (2, Fate::Ran)]), turned(&[(1, Fate::Killed)]), turned(&[])];
+    for body in told.clone() {
+        store.add(body).await.unwrap();
+    }
+    let kept: Vec<_> = store.all().await.into_iter().map(|report| report.body).collect();
+    assert!(kept.contains(&told[2]) && kept.contains(&told[3]), "{kept:?}");
+    assert_eq!(kept.len(), 2, "a state takes the place of the one before");
 }
 
 #[tokio::test]

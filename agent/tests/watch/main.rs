@@ -10,13 +10,14 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use doorward_agent::exec::Runners;
 use doorward_agent::exec::mount::{MOUNTINFO, Mounts};
-use doorward_agent::exec::processes_of;
 use doorward_agent::health::FailureReason;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use doorward_policy::{FileKind, Fit, PathBytes, Use};
+use doorward_proto::report::Fate;
 use host::{TestHost, make_program, wait_for};
 
 /// Gives this thread, and threads and processes it starts from now on, mounts of their own with an empty filesystem at `point`.
@@ -55,14 +56,20 @@ fn a_living_process_is_told_with_user_and_parent() {
     let seen = host.observed(&program, 1);
     let process = seen.process.unwrap();
     let mounts = Mounts::read(Path::new(MOUNTINFO)).unwrap();
-    let live = processes_of(&seen.file.sha256, &host.history, &host.identifier, &mounts);
+    let sha256 = seen.file.sha256;
+    let runners = Runners { identifier: &host.identifier, mounts: &mounts, health: &host.health };
+    let live = runners.of(&[(sha256, host.history.of(&sha256).unwrap())], None).remove(0);
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!((process.pid, process.parent_pid, process.uid), (child.id(), std::process::id(), Some(0)));
     assert!(process.start_ticks > 0);
     let own = PathBytes::new(std::env::current_exe().unwrap().into_os_string().into_encoded_bytes());
     assert_eq!(process.parent_path, Some(own));
-    assert_eq!(live.iter().map(|process| process.pid).collect::<Vec<_>>(), [child.id()], "found again among the living");
+    assert_eq!(
+        live.iter().map(|live| (live.process.pid, live.fate)).collect::<Vec<_>>(),
+        [(child.id(), Fate::Ran)],
+        "found again among the living"
+    );
     assert_eq!(host.history.of(&seen.file.sha256).unwrap().paths, [seen.path]);
 }
 

@@ -103,11 +103,29 @@ fn turned(turn: &Turn) -> String {
         1 => "; 1 automatic allow was withdrawn".into(),
         count => format!("; {count} automatic allows were withdrawn"),
     };
-    format!("threat intelligence turned from {} to {}; {hosts}{removed}", opinion(&turn.from), opinion(&turn.to))
+    let what = if turn.from == turn.to {
+        format!("a file that ran may no longer run (threat intelligence: {})", opinion(turn.to.as_ref()))
+    } else {
+        format!("threat intelligence turned from {} to {}", opinion(turn.from.as_ref()), opinion(turn.to.as_ref()))
+    };
+    format!("{what}; {hosts}{removed}{}", processes(turn))
 }
 
-fn opinion(opinion: &Opinion) -> String {
-    format!("{}{}", word(&opinion.class), threat(opinion.threat_score, opinion.threat_name.as_deref()))
+fn processes(turn: &Turn) -> String {
+    let live: u64 = turn.hosts.iter().map(|holder| holder.live_count).sum();
+    let killed: u64 = turn.hosts.iter().map(|holder| holder.killed_count).sum();
+    let of = |count: u64| if count == 1 { "1 process".into() } else { format!("{count} processes") };
+    match (killed, live.saturating_sub(killed)) {
+        (0, 0) => String::new(),
+        (0, ran) => format!("; {} still ran it", of(ran)),
+        (killed, 0) => format!("; {} that ran it {} killed", of(killed), if killed == 1 { "was" } else { "were" }),
+        (killed, ran) => format!("; of {} that ran it {killed} {} killed", of(killed + ran), if killed == 1 { "was" } else { "were" }),
+    }
+}
+
+fn opinion(opinion: Option<&Opinion>) -> String {
+    let said = |opinion: &Opinion| format!("{}{}", word(&opinion.class), threat(opinion.threat_score, opinion.threat_name.as_deref()));
+    opinion.map_or_else(|| "no answer".into(), said)
 }
 
 fn threat(score: Option<u8>, name: Option<&str>) -> String {
@@ -125,6 +143,7 @@ mod tests {
     use doorward_policy::{Class, FileKind, StatusReason};
 
     use super::*;
+    use crate::incident::Holder;
 
     fn incident(kind: Kind, detail: Detail) -> IncidentView {
         IncidentView {
@@ -178,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_turn_names_both_opinions_and_counts_hosts() {
-        let opinion = |class, score| Opinion { class, trust_factor: None, threat_score: score, threat_name: None };
+        let opinion = |class, score| Some(Opinion { class, trust_factor: None, threat_score: score, threat_name: None });
         let turn = Turn {
             from: opinion(Class::Suspicious, Some(7)),
             to: opinion(Class::Malicious, Some(9)),
@@ -186,9 +205,28 @@ mod tests {
             host_count: 2,
             allows_removed: 1,
         };
-        let said = summary(&incident(Kind::VerdictTurned, Detail::Turn(Box::new(turn))));
+        let said = |turn| summary(&incident(Kind::VerdictTurned, Detail::Turn(Box::new(turn))));
         let told =
             "threat intelligence turned from suspicious, score 7 to malicious, score 9; 2 hosts hold it; 1 automatic allow was withdrawn";
-        assert_eq!(said, told);
+        assert_eq!(said(turn.clone()), told);
+        let holder = |live_count, killed_count| Holder {
+            host_id: doorward_policy::HostId::new(uuid::Uuid::nil()),
+            host: "web-1".into(),
+            paths: Vec::new(),
+            last_executed_at: None,
+            live: Vec::new(),
+            live_count,
+            killed_count,
+        };
+        let ending = |hosts| {
+            let said = said(Turn { hosts, allows_removed: 0, ..turn.clone() });
+            said.split_once("; 2 hosts hold it").unwrap().1.to_owned()
+        };
+        assert_eq!(ending(vec![holder(1, 0)]), "; 1 process still ran it");
+        assert_eq!(ending(vec![holder(1, 1)]), "; 1 process that ran it was killed");
+        assert_eq!(ending(vec![holder(2, 1), holder(3, 3)]), "; of 5 processes that ran it 4 were killed");
+        let denied = Turn { from: None, to: None, hosts: vec![holder(1, 1)], host_count: 1, allows_removed: 0 };
+        let told = "a file that ran may no longer run (threat intelligence: no answer); 1 host holds it; 1 process that ran it was killed";
+        assert_eq!(said(denied), told);
     }
 }

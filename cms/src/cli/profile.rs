@@ -30,7 +30,8 @@ pub(super) enum Command {
         tag: String,
     },
     /// Change settings in draft: mode, coverage, unverified_action, allow_safe (0..2 or off), allow_unknown, allow_new_packages,
-    /// allow_new_publishers, package_level, reference_host, exclusions (separated by commas)
+    /// allow_new_publishers, package_level, reference_host, exclusions and trusted_mounts (separated by commas),
+    /// kill_on_bad_verdict
     Set {
         /// The profile
         name: String,
@@ -152,6 +153,9 @@ impl Command {
     }
 }
 
+/// Settings that are on or off.
+const SWITCHES: [&str; 3] = ["allow_new_packages", "allow_new_publishers", "kill_on_bad_verdict"];
+
 /// `key=value` words as the API takes them. What a value can be is for the server to say; only its JSON type is chosen here.
 fn patch(settings: &[String]) -> Result<Map<String, Value>, Failure> {
     let mut patch = Map::new();
@@ -160,11 +164,11 @@ fn patch(settings: &[String]) -> Result<Map<String, Value>, Failure> {
             return Err(Failure::new(Exit::Usage, format!("{setting:?} is no setting")).next("write KEY=VALUE, as in mode=protect"));
         };
         let value = match (key, text) {
-            ("allow_new_packages" | "allow_new_publishers", "true" | "yes" | "on") => Value::Bool(true),
-            ("allow_new_packages" | "allow_new_publishers", "false" | "no" | "off") => Value::Bool(false),
+            (key, "true" | "yes" | "on") if SWITCHES.contains(&key) => Value::Bool(true),
+            (key, "false" | "no" | "off") if SWITCHES.contains(&key) => Value::Bool(false),
             ("reference_host", "" | "none") => Value::Null,
-            ("exclusions", "") => json!([]),
-            ("exclusions", paths) => json!(paths.split(',').collect::<Vec<_>>()),
+            ("exclusions" | "trusted_mounts", "") => json!([]),
+            ("exclusions" | "trusted_mounts", paths) => json!(paths.split(',').collect::<Vec<_>>()),
             (_, text) => json!(text),
         };
         if patch.insert(key.to_owned(), value).is_some() {
@@ -278,10 +282,19 @@ mod tests {
 
     #[test]
     fn settings_take_the_json_type_the_server_expects() {
-        let patch =
-            words(&["mode=protect", "allow_new_packages=no", "allow_safe=off", "reference_host=none", "exclusions=/a,/b=c"]).unwrap();
+        let patch = words(&[
+            "mode=protect",
+            "allow_new_packages=no",
+            "allow_safe=off",
+            "reference_host=none",
+            "exclusions=/a,/b=c",
+            "kill_on_bad_verdict=true",
+            "trusted_mounts=/home,/srv/tools",
+        ])
+        .unwrap();
         let expected = json!({
             "mode": "protect", "allow_new_packages": false, "allow_safe": "off", "reference_host": null, "exclusions": ["/a", "/b=c"],
+            "kill_on_bad_verdict": true, "trusted_mounts": ["/home", "/srv/tools"],
         });
         assert_eq!(Value::Object(patch), expected);
     }

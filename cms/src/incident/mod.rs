@@ -2,7 +2,7 @@
 //! transaction, and kept by the store; one stays open per kind, file and host, and counts.
 
 use doorward_policy::{FileKind, HostId, PathBytes, Sha256, StatusReason};
-use doorward_proto::report::{Fate, Process, Uncovered, Unjudged};
+use doorward_proto::report::{Fate, LiveProcess, Process, Uncovered, Unjudged};
 use serde::{Deserialize, Serialize};
 
 /// Hosts an incident names at most; the rest are counted.
@@ -32,7 +32,7 @@ pub enum Kind {
     ThreatExecuted,
     /// A process was ended whose file is allowed by now: the host knew no better, or something changed meanwhile.
     ProcessKilled,
-    /// TI changed its mind about a file for the worse.
+    /// TI changed its mind about a file for the worse, or one that ran was denied.
     VerdictTurned,
     /// Something that was watched no longer is.
     CoverageLost,
@@ -118,19 +118,38 @@ pub struct Execution {
     pub previous: Option<Sha256>,
 }
 
-/// TI's change of mind, and where it matters.
+/// A turn for the worse, and where it matters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
-    /// What TI said before.
-    pub from: Opinion,
-    /// What TI says now.
-    pub to: Opinion,
+    /// What TI said before; `None` when it had not answered.
+    pub from: Option<Opinion>,
+    /// What TI says now. The same as before when somebody else turned: a person, or a list.
+    pub to: Option<Opinion>,
     /// Hosts that hold the file, those that ran it last first; at most [`HOSTS_NAMED_MAX`].
     pub hosts: Vec<Holder>,
     /// All hosts that hold the file.
     pub host_count: u64,
     /// Automatic allows that went.
     pub allows_removed: u64,
+}
+
+impl Turn {
+    /// Takes what a host says of itself. What it ended before stays: nobody must look for it in vain. False when no more hosts are named.
+    pub fn tell(&mut self, mut holder: Holder) -> bool {
+        if let Some(known) = self.hosts.iter_mut().find(|known| known.host_id == holder.host_id) {
+            holder.live.extend(known.live.drain(..).filter(|live| live.fate == Fate::Killed));
+            holder.live.truncate(PROCESSES_NAMED_MAX);
+            holder.live_count = holder.live_count.saturating_add(known.killed_count);
+            holder.killed_count = holder.killed_count.saturating_add(known.killed_count);
+            *known = holder;
+            return true;
+        }
+        let has_room = self.hosts.len() < HOSTS_NAMED_MAX;
+        if has_room {
+            self.hosts.push(holder);
+        }
+        has_room
+    }
 }
 
 /// TI's answer in the words people see.
@@ -157,6 +176,10 @@ pub struct Holder {
     pub paths: Vec<PathBytes>,
     /// Last observed execution, microseconds since 1970, UTC.
     pub last_executed_at: Option<i64>,
-    /// Processes that still ran it when the host learned of the turn, at most [`PROCESSES_NAMED_MAX`].
-    pub live: Vec<Process>,
+    /// Processes that ran it when the host learned of the turn, at most [`PROCESSES_NAMED_MAX`].
+    pub live: Vec<LiveProcess>,
+    /// How many processes ran it then.
+    pub live_count: u64,
+    /// How many of them were ended for it.
+    pub killed_count: u64,
 }

@@ -1,7 +1,7 @@
 //! A change of some settings, as it comes from a person: each one present or not, all of them checked before any is taken.
 
 use doorward_policy::{HostId, PathBytes};
-use doorward_proto::limit::EXCLUSIONS_MAX;
+use doorward_proto::limit::{EXCLUSIONS_MAX, TRUSTED_MOUNTS_MAX};
 use serde_json::{Map, Value};
 
 use super::Settings;
@@ -23,6 +23,9 @@ pub enum PatchError {
     /// Too many exclusions, or one that is no absolute path.
     #[error("exclusions are at most {EXCLUSIONS_MAX} absolute paths; {0:?} is not")]
     Exclusion(String),
+    /// Too many trusted mount points, or one that no mount table can hold.
+    #[error("trusted_mounts are at most {TRUSTED_MOUNTS_MAX} absolute paths without `.`, `..` or a slash too many; {0:?} is not")]
+    TrustedMount(String),
 }
 
 /// Settings by name with new values, as an API body or `key=value` words give them. Checked by [`Self::apply`].
@@ -69,11 +72,19 @@ impl SettingsPatch {
         for (setting, value) in &self.0 {
             patched = with_one(&patched, setting, value)?;
         }
-        match patched.exclusions.iter().find(|path| !path.as_bytes().starts_with(b"/")) {
-            Some(path) => Err(PatchError::Exclusion(path.to_string())),
-            None if patched.exclusions.len() > EXCLUSIONS_MAX => Err(PatchError::Exclusion(format!("number {EXCLUSIONS_MAX}"))),
-            None => Ok(patched),
-        }
+        let is_absolute = |path: &PathBytes| path.as_bytes().starts_with(b"/");
+        check(&patched.exclusions, EXCLUSIONS_MAX, is_absolute).map_err(PatchError::Exclusion)?;
+        check(&patched.trusted_mounts, TRUSTED_MOUNTS_MAX, PathBytes::is_normal).map_err(PatchError::TrustedMount)?;
+        Ok(patched)
+    }
+}
+
+/// A list of paths; the error names the one that cannot be taken.
+fn check(paths: &[PathBytes], paths_max: usize, is_right: impl Fn(&PathBytes) -> bool) -> Result<(), String> {
+    match paths.iter().find(|path| !is_right(path)) {
+        Some(path) => Err(path.to_string()),
+        None if paths.len() > paths_max => Err(format!("number {}", paths_max + 1)),
+        None => Ok(()),
     }
 }
 
@@ -116,13 +127,16 @@ mod tests {
         let words = json!({
             "mode": "protect", "coverage": "exec_and_open", "unverified_action": "hold", "allow_safe": "off",
             "allow_unknown": "reference_scan", "allow_new_packages": false, "allow_new_publishers": true, "package_level": "signed",
-            "reference_host": null, "exclusions": ["/srv/mail", "/var/lib/\\xff"],
+            "reference_host": null, "exclusions": ["/srv/mail", "/var/lib/\\xff"], "kill_on_bad_verdict": true,
+            "trusted_mounts": ["/", "/srv/\\xff"],
         });
         let settings = patch(words).apply(&Settings::default()).unwrap();
         assert_eq!(settings.mode, Mode::Protect);
         assert_eq!(settings.allow_safe, None);
         assert_eq!(settings.allow_unknown, AllowUnknown::ReferenceScan);
         assert_eq!(settings.exclusions[1].as_bytes(), b"/var/lib/\xff");
+        assert!(settings.kill_on_bad_verdict && !Settings::default().kill_on_bad_verdict);
+        assert_eq!(settings.trusted_mounts[1].as_bytes(), b"/srv/\xff");
         let again: Settings = serde_json::from_str(&serde_json::to_string(&settings).unwrap()).unwrap();
         assert_eq!(again, settings);
     }
@@ -135,8 +149,15 @@ mod tests {
             (json!({"mode": "enforce"}), "mode"),
             (json!({"mode": null}), "mode"),
             (json!({"allow_new_packages": "yes"}), "allow_new_packages"),
+            (json!({"kill_on_bad_verdict": "sometimes"}), "kill_on_bad_verdict"),
             (json!({"exclusions": ["relative"]}), "exclusions"),
             (json!({"exclusions": vec!["/x"; EXCLUSIONS_MAX + 1]}), "exclusions"),
+            (json!({"trusted_mounts": "/srv"}), "trusted_mounts"),
+            (json!({"trusted_mounts": ["relative"]}), "trusted_mounts"),
+            (json!({"trusted_mounts": ["/srv/../etc"]}), "trusted_mounts"),
+            (json!({"trusted_mounts": ["/srv/"]}), "trusted_mounts"),
+            (json!({"trusted_mounts": [format!("/{}", "x".repeat(4095))]}), "trusted_mounts"),
+            (json!({"trusted_mounts": vec!["/x"; TRUSTED_MOUNTS_MAX + 1]}), "trusted_mounts"),
             (json!({"colour": "red"}), "colour"),
         ];
         for (words, setting) in refused {

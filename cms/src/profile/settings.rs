@@ -30,6 +30,10 @@ pub struct Settings {
     pub reference_host: Option<HostId>,
     /// Path prefixes no scan and no exec+open coverage looks at.
     pub exclusions: Vec<PathBytes>,
+    /// Protect ends the processes of a file that turns bad.
+    pub kill_on_bad_verdict: bool,
+    /// Mount points of filesystems nobody on a host can vouch for, whose executions are let be all the same, though reported.
+    pub trusted_mounts: Vec<PathBytes>,
 }
 
 impl Default for Settings {
@@ -47,6 +51,8 @@ impl Default for Settings {
             allow_new_publishers: rules.allow_new_publishers,
             reference_host: None,
             exclusions: Vec::new(),
+            kill_on_bad_verdict: false,
+            trusted_mounts: Vec::new(),
         }
     }
 }
@@ -84,6 +90,8 @@ impl Settings {
     pub fn changes_hosts(&self, published: &Self) -> bool {
         (self.mode, self.coverage, self.unverified_action) != (published.mode, published.coverage, published.unverified_action)
             || self.exclusions != published.exclusions
+            || self.kill_on_bad_verdict != published.kill_on_bad_verdict
+            || self.trusted_mounts != published.trusted_mounts
     }
 
     /// What publishing this draft would change, in the order of the settings.

@@ -279,6 +279,8 @@ impl Store {
             unverified_action: settings.unverified_action,
             maintenance_until: None,
             exclusions: settings.exclusions,
+            kill_on_bad_verdict: settings.kill_on_bad_verdict,
+            trusted_mounts: settings.trusted_mounts,
         }))
     }
 

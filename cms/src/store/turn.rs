@@ -41,8 +41,8 @@ async fn turned(work: &mut Connection, file: &Sha256, from: &Reputation, to: &Re
          WHERE o.sha256 = $1 AND h.removed_at IS NULL";
     let host_count = sqlx::query(COUNT).bind(file.as_bytes().as_slice()).fetch_one(&mut *work).await?;
     let turn = Turn {
-        from: opinion(from),
-        to: opinion(to),
+        from: Some(opinion(from)),
+        to: Some(opinion(to)),
         hosts: holders(work, file).await?,
         host_count: Columns(&host_count).number("hosts")?,
         allows_removed,
@@ -67,7 +67,8 @@ async fn holders(work: &mut Connection, file: &Sha256) -> Result<Vec<Holder>> {
         let paths = sqlx::query(PATHS).bind(file.as_bytes().as_slice()).bind(host_id.as_bytes().as_slice()).bind(limit);
         let paths = paths.fetch_all(&mut *work).await?.iter().map(|row| Columns(row).path("path")).collect::<Result<Vec<_>>>()?;
         let last_executed_at = row.maybe_time("executed")?;
-        holders.push(Holder { host_id, host: row.text("name")?, paths, last_executed_at, live: Vec::new() });
+        let host = row.text("name")?;
+        holders.push(Holder { host_id, host, paths, last_executed_at, live: Vec::new(), live_count: 0, killed_count: 0 });
     }
     Ok(holders)
 }
@@ -103,8 +104,8 @@ async fn executed_before(work: &mut Connection, file: &Sha256, reputation: &Repu
     Ok(())
 }
 
-/// A host says what of a turned file is still in use there: completes the open incident, or makes one of its own where it was closed and
-/// the file is a threat. A host that never met the file has nothing to say about it.
+/// A host says what of a turned file was in use there: completes the open incident, or makes another where there is none and the file is a
+/// threat or was denied. Where it is neither and the host ended processes all the same, that is an incident of this host alone. A host that never met the file has nothing to say about it.
 pub(super) async fn still_in_use(work: &mut Connection, host: HostId, report: &Turned, now: i64) -> Result<()> {
     const NAME: &str = "SELECT name FROM host WHERE id = $1";
     const ANSWER: &str = "SELECT class, trust_factor, threat_level, threat_name, no_answer FROM file WHERE sha256 = $1";
@@ -113,31 +114,35 @@ pub(super) async fn still_in_use(work: &mut Connection, host: HostId, report: &T
     let met = sqlx::query(MET).bind(host.as_bytes().as_slice()).bind(report.file.as_bytes().as_slice());
     let Some(met) = met.fetch_optional(&mut *work).await? else { return Ok(()) };
     let name = sqlx::query(NAME).bind(host.as_bytes().as_slice()).fetch_one(&mut *work).await?;
+    let killed = report.live.iter().filter(|live| live.fate == Fate::Killed).count() as u64;
     let holder = Holder {
         host_id: host,
         host: Columns(&name).text("name")?,
         paths: report.paths.iter().take(PATHS_NAMED_MAX).cloned().collect(),
         last_executed_at: report.last_executed_at,
         live: report.live.iter().take(PROCESSES_NAMED_MAX).cloned().collect(),
+        live_count: report.live.len() as u64,
+        killed_count: killed,
     };
     let (kind, file) = (Kind::VerdictTurned, Some(report.file));
     if let Some(Detail::Turn(mut turn)) = open_detail(work, kind, file, None).await? {
-        match turn.hosts.iter().position(|known| known.host_id == host) {
-            Some(known) => turn.hosts[known] = holder,
-            None if turn.hosts.len() < HOSTS_NAMED_MAX => turn.hosts.push(holder),
-            None => return Ok(()),
-        }
-        return amend(work, kind, file, None, &Detail::Turn(turn)).await;
+        return if turn.tell(holder) { amend(work, kind, file, None, &Detail::Turn(turn)).await } else { Ok(()) };
     }
     let Some(row) = sqlx::query(ANSWER).bind(report.file.as_bytes().as_slice()).fetch_optional(&mut *work).await? else {
         return Ok(());
     };
     let answer = super::file::answer(&Columns(&row))?;
-    let Some(now_said) = answer.reputation().map(opinion) else { return Ok(()) };
+    let now_said = answer.reputation().map(opinion);
     let people = entry::people(&entry::of(work, &[report.file]).await?, Columns(&met).profile("profile_id")?);
-    if !answer.is_threat() && people.denied.is_none() {
+    let is_bad = answer.is_threat() || people.denied.is_some();
+    if !is_bad && killed == 0 {
         return Ok(());
     }
-    let turn = Turn { from: now_said.clone(), to: now_said, hosts: vec![holder], host_count: 1, allows_removed: 0 };
-    raise(work, &NewIncident { kind, file, host: None, detail: Detail::Turn(Box::new(turn)) }, now).await
+    let whose = (!is_bad).then_some(host);
+    let mut turn = match open_detail(work, kind, file, whose).await? {
+        Some(Detail::Turn(turn)) => turn,
+        _ => Box::new(Turn { from: now_said.clone(), to: now_said, hosts: Vec::new(), host_count: 1, allows_removed: 0 }),
+    };
+    turn.tell(holder);
+    raise(work, &NewIncident { kind, file, host: whose, detail: Detail::Turn(turn) }, now).await
 }

@@ -3,7 +3,7 @@
 use doorward_cms::incident::{Detail, Kind};
 use doorward_cms::store::NewIncident;
 use doorward_policy::{Class, Decision, Fit, PathBytes, StatusReason};
-use doorward_proto::report::{Coverage, Denial, Fate, Process, ReportBody, Turned, Uncovered, Unjudged};
+use doorward_proto::report::{Coverage, Denial, Fate, LiveProcess, Process, ReportBody, Turned, Uncovered, Unjudged};
 use serde_json::json;
 
 use crate::support::{Found, HOUR, NOON, TestCms, file, known, malicious, suspicious, unknown};
@@ -26,11 +26,45 @@ async fn a_suspicious_file_turns_malicious_automatic_allow_or_not_and_the_incide
     let incident = cms.open_incident(Kind::VerdictTurned).await;
     assert_eq!((incident.file, incident.host_id), (Some(file("a")), None));
     let Detail::Turn(turn) = incident.detail else { panic!("{incident:?}") };
-    assert_eq!((turn.from.class, turn.to.class, turn.to.threat_score), (Class::Known, Class::Malicious, Some(10)));
+    let (from, to) = (turn.from.unwrap(), turn.to.unwrap());
+    assert_eq!((from.class, to.class, to.threat_score), (Class::Known, Class::Malicious, Some(10)));
     assert_eq!((turn.host_count, turn.allows_removed), (2, 1));
     let hosts: Vec<_> = turn.hosts.iter().map(|holder| (holder.host.as_str(), holder.paths.len(), holder.last_executed_at)).collect();
     assert_eq!(hosts, [("web-1", 2, Some(NOON + 5)), ("db-1", 1, None)]);
     assert!(turn.hosts[0].paths.contains(&PathBytes::new("/srv/copy of a")));
+}
+
+fn turned(content: &str, live: &[(u32, Fate)]) -> ReportBody {
+    let live = live.iter().map(|(pid, fate)| LiveProcess { process: process(*pid), fate: *fate }).collect();
+    ReportBody::Turned(Turned { file: file(content), paths: vec![PathBytes::new("/opt/a")], live, last_executed_at: Some(NOON) })
+}
+
+#[tokio::test]
+async fn a_file_that_a_person_denied_while_it_ran_is_an_incident_whatever_ti_says_or_does_not_say() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    web.finds([Found::new("/opt/a", "a")]).await;
+    cms.decide("a", Decision::Denied).await;
+    web.report([turned("a", &[(7, Fate::Killed)])]).await;
+    let incident = cms.open_incident(Kind::VerdictTurned).await;
+    let Detail::Turn(turn) = incident.detail else { panic!() };
+    assert_eq!((incident.host_id, turn.from, turn.to), (None, None, None));
+    assert_eq!(turn.hosts[0].killed_count, 1);
+}
+
+#[tokio::test]
+async fn processes_a_host_ended_for_reasons_of_its_own_are_an_incident_of_that_host() {
+    let cms = TestCms::new().await;
+    let (web, evil) = (cms.host("web-1").await, cms.host("evil").await);
+    web.finds([Found::new("/opt/a", "a")]).await;
+    web.report([turned("a", &[(7, Fate::Ran)])]).await;
+    evil.report([turned("a", &[(7, Fate::Killed)])]).await;
+    assert!(cms.open_incidents().await.is_empty(), "nothing was ended by a host that has the file");
+    web.report([turned("a", &[(7, Fate::Ran), (8, Fate::Killed)])]).await;
+    web.report([turned("a", &[(9, Fate::Killed)])]).await;
+    let incident = cms.open_incident(Kind::VerdictTurned).await;
+    let Detail::Turn(turn) = incident.detail else { panic!() };
+    assert_eq!((incident.host_id, incident.count, turn.hosts[0].killed_count), (Some(web.id), 2, 2));
 }
 
 #[tokio::test]
@@ -40,13 +74,20 @@ async fn a_host_that_still_runs_a_turned_file_is_named_with_its_processes() {
     web.executes("/opt/a", "a").await;
     cms.ti_says("a", suspicious()).await;
     cms.ti_says("a", malicious(5, "X")).await;
-    let turned =
-        Turned { file: file("a"), paths: vec![PathBytes::new("/opt/a")], live: vec![process(7), process(8)], last_executed_at: Some(NOON) };
-    web.report([ReportBody::Turned(turned)]).await;
+    web.report([turned("a", &[(7, Fate::Killed), (8, Fate::Ran)])]).await;
     let Detail::Turn(turn) = cms.open_incident(Kind::VerdictTurned).await.detail else { panic!() };
     assert_eq!(turn.hosts.len(), 1);
-    assert_eq!(turn.hosts[0].live.iter().map(|process| process.pid).collect::<Vec<_>>(), [7, 8]);
-    assert_eq!(turn.from.class, Class::Suspicious, "what the incident said before stays");
+    assert_eq!(
+        turn.hosts[0].live.iter().map(|live| (live.process.pid, live.fate)).collect::<Vec<_>>(),
+        [(7, Fate::Killed), (8, Fate::Ran)]
+    );
+    assert_eq!((turn.hosts[0].live_count, turn.hosts[0].killed_count), (2, 1));
+    web.report([turned("a", &[(8, Fate::Ran), (9, Fate::Killed)])]).await;
+    let Detail::Turn(turn) = cms.open_incident(Kind::VerdictTurned).await.detail else { panic!() };
+    let told: Vec<_> = turn.hosts[0].live.iter().map(|live| (live.process.pid, live.fate)).collect();
+    assert_eq!(told, [(8, Fate::Ran), (9, Fate::Killed), (7, Fate::Killed)], "what was ended stays");
+    assert_eq!((turn.hosts[0].live_count, turn.hosts[0].killed_count), (3, 2));
+    assert_eq!(turn.from.unwrap().class, Class::Suspicious, "what the incident said before stays");
 }
 
 fn unjudged(path: &str, process: Process, at: i64) -> ReportBody {

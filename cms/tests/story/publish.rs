@@ -1,6 +1,6 @@
 //! Settings, lists and what the reference scan found wait as drafts; a person publishes them, and one revision holds them all.
 
-use doorward_policy::{Decision, Mode, Status};
+use doorward_policy::{Decision, Mode, PathBytes, Status};
 use doorward_proto::uplink::CoverageKind;
 use serde_json::json;
 
@@ -11,15 +11,24 @@ async fn settings_mean_nothing_until_they_are_published() {
     let cms = TestCms::new().await;
     let web = cms.host("web-1").await;
     let before = cms.store.host_settings(web.id).await.unwrap().unwrap();
-    cms.draft(json!({ "mode": "protect", "coverage": "exec_and_open", "exclusions": ["/srv/mail"] })).await;
+    cms.draft(json!({ "mode": "protect", "coverage": "exec_and_open", "exclusions": ["/srv/mail"], "kill_on_bad_verdict": true })).await;
     assert_eq!(cms.store.host_settings(web.id).await.unwrap().unwrap(), before);
     let difference = cms.store.difference("default").await.unwrap().unwrap();
     let changed: Vec<_> = difference.settings.iter().map(|change| change.setting.as_str()).collect();
-    assert_eq!(changed, ["coverage", "exclusions", "mode"]);
-    assert_eq!(cms.publish().await.settings, 3);
+    assert_eq!(changed, ["coverage", "exclusions", "kill_on_bad_verdict", "mode"]);
+    assert_eq!(cms.publish().await.settings, 4);
     let after = cms.store.host_settings(web.id).await.unwrap().unwrap();
     assert_eq!((after.mode, after.coverage, after.revision), (Mode::Protect, CoverageKind::ExecAndOpen, before.revision + 1));
+    assert!(after.kill_on_bad_verdict && !before.kill_on_bad_verdict);
     assert!(cms.store.difference("default").await.unwrap().unwrap().settings.is_empty());
+    for alone in [json!({ "kill_on_bad_verdict": false }), json!({ "trusted_mounts": ["/home", "/srv/tools"] })] {
+        let before = cms.store.host_settings(web.id).await.unwrap().unwrap();
+        cms.with_settings(alone.clone()).await;
+        let after = cms.store.host_settings(web.id).await.unwrap().unwrap();
+        assert_eq!(after.revision, before.revision + 1, "hosts are told of {alone}");
+    }
+    let trusted = cms.store.host_settings(web.id).await.unwrap().unwrap().trusted_mounts;
+    assert_eq!(trusted, [PathBytes::new("/home"), PathBytes::new("/srv/tools")]);
 }
 
 #[tokio::test]

@@ -56,6 +56,12 @@ pub(super) fn path(field: &'static str, bytes: &[u8]) -> Checked<PathBytes> {
     length(field, bytes.len(), PATH_BYTES_MAX).map(|()| PathBytes::new(bytes))
 }
 
+/// As [`path`], and as [`PathBytes::is_normal`] has it.
+pub(super) fn normal_path(field: &'static str, bytes: &[u8]) -> Checked<PathBytes> {
+    let path = path(field, bytes)?;
+    if path.is_normal() { Ok(path) } else { Err(Fault::NotNormal.of(field)) }
+}
+
 /// As [`path`]; empty means not there.
 pub(super) fn optional_path(field: &'static str, bytes: &[u8]) -> Checked<Option<PathBytes>> {
     if bytes.is_empty() { Ok(None) } else { path(field, bytes).map(Some) }

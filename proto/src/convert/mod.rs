@@ -55,6 +55,8 @@ pub enum Fault {
     Unknown(i64),
     /// Elements that must rise do not.
     Unordered,
+    /// No absolute, normalised path.
+    NotNormal,
 }
 
 impl fmt::Display for Fault {
@@ -66,6 +68,7 @@ impl fmt::Display for Fault {
             Self::TooMany { max, got } => write!(f, "{got} elements where {max} are the limit"),
             Self::Unknown(value) => write!(f, "unknown value {value}"),
             Self::Unordered => f.write_str("not in rising order"),
+            Self::NotNormal => f.write_str("not an absolute, normalised path"),
         }
     }
 }

@@ -6,7 +6,8 @@ use doorward_policy::{Blake3, Evidence, Md5, ScanId, Sha1, Sha256, Use};
 use super::{ConvertError, Fault, cut, field, word};
 use crate::limit;
 use crate::report::{
-    Coverage, Denial, FailureCount, FileFacts, Health, Inventory, Observation, Process, Report, ReportBody, Turned, Uncovered, Unjudged,
+    Coverage, Denial, FailureCount, FileFacts, Health, Inventory, LiveProcess, Observation, Process, Report, ReportBody, Turned, Uncovered,
+    Unjudged,
 };
 use crate::v1;
 
@@ -256,6 +257,23 @@ impl From<Inventory> for v1::Inventory {
         let sources: Vec<_> = cut::messages(inventory.sources, limit::INVENTORY_SOURCES_MAX);
         // A list that had to be cut must not make the CMS forget what was cut off.
         Self { complete: inventory.complete && sources.len() == all, sources }
+    }
+}
+
+impl TryFrom<v1::LiveProcess> for LiveProcess {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::LiveProcess) -> Result<Self, ConvertError> {
+        Ok(Self {
+            process: field::required("LiveProcess.process", message.process)?.try_into()?,
+            fate: word::fate("LiveProcess.fate", message.fate)?,
+        })
+    }
+}
+
+impl From<LiveProcess> for v1::LiveProcess {
+    fn from(live: LiveProcess) -> Self {
+        Self { process: Some(live.process.into()), fate: v1::Fate::from(live.fate).into() }
     }
 }
 

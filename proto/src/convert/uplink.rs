@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::{ConvertError, Fault, cut, field, word};
 use crate::limit::{
-    CAPABILITIES_MAX, EXCLUSIONS_MAX, NAME_BYTES_MAX, SCAN_ROOTS_MAX, SENTENCE_BYTES_MAX, THREAT_SCORE_MAX, WORD_BYTES_MAX,
+    CAPABILITIES_MAX, EXCLUSIONS_MAX, NAME_BYTES_MAX, SCAN_ROOTS_MAX, SENTENCE_BYTES_MAX, THREAT_SCORE_MAX, TRUSTED_MOUNTS_MAX,
+    WORD_BYTES_MAX,
 };
 use crate::uplink::{
     Command, CommandBody, CommandResult, Hello, HostSettings, PolicyState, ScanProgress, SettingsState, StartScan, Verdict, Welcome,
@@ -114,6 +115,7 @@ impl TryFrom<v1::HostSettings> for HostSettings {
     type Error = ConvertError;
 
     fn try_from(message: v1::HostSettings) -> Result<Self, ConvertError> {
+        let mount_point = |path: Bytes| field::normal_path("HostSettings.trusted_mounts", &path);
         let prefix = |path: Bytes| field::path("HostSettings.exclusions", &path);
         Ok(Self {
             revision: message.revision,
@@ -122,12 +124,15 @@ impl TryFrom<v1::HostSettings> for HostSettings {
             unverified_action: word::unverified_action("HostSettings.unverified_action", message.unverified_action)?,
             maintenance_until: (message.maintenance_until != 0).then_some(message.maintenance_until),
             exclusions: field::list("HostSettings.exclusions", message.exclusions, EXCLUSIONS_MAX, prefix)?,
+            kill_on_bad_verdict: message.kill_on_bad_verdict,
+            trusted_mounts: field::list("HostSettings.trusted_mounts", message.trusted_mounts, TRUSTED_MOUNTS_MAX, mount_point)?,
         })
     }
 }
 
 impl From<HostSettings> for v1::HostSettings {
     fn from(settings: HostSettings) -> Self {
+        let mount_points = settings.trusted_mounts.iter().filter(|path| path.is_normal());
         Self {
             revision: settings.revision,
             mode: v1::Mode::from(settings.mode).into(),
@@ -135,6 +140,8 @@ impl From<HostSettings> for v1::HostSettings {
             unverified_action: v1::UnverifiedAction::from(settings.unverified_action).into(),
             maintenance_until: settings.maintenance_until.unwrap_or_default(),
             exclusions: settings.exclusions.iter().take(EXCLUSIONS_MAX).map(cut::path).collect(),
+            kill_on_bad_verdict: settings.kill_on_bad_verdict,
+            trusted_mounts: mount_points.take(TRUSTED_MOUNTS_MAX).map(cut::path).collect(),
         }
     }
 }

@@ -584,7 +584,16 @@ pub mod inventory_source {
         Publisher(super::PublisherEvidence),
     }
 }
-/// A file the CMS or TI turned against is still in use here.
+/// A process that ran a file when that turned bad.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LiveProcess {
+    #[prost(message, optional, tag = "1")]
+    pub process: ::core::option::Option<Process>,
+    /// FATE_RAN when it still does, FATE_KILLED when it was ended for it.
+    #[prost(enumeration = "Fate", tag = "2")]
+    pub fate: i32,
+}
+/// A file the CMS or TI turned against is in use here, or was until its processes were ended for it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Turned {
     /// 32 bytes.
@@ -593,9 +602,9 @@ pub struct Turned {
     /// Where it was last met, at most 64 paths.
     #[prost(bytes = "bytes", repeated, tag = "2")]
     pub paths: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-    /// Processes that still run it, at most 1024.
+    /// Processes that ran it, at most 1024.
     #[prost(message, repeated, tag = "3")]
-    pub live: ::prost::alloc::vec::Vec<Process>,
+    pub live: ::prost::alloc::vec::Vec<LiveProcess>,
     /// Microseconds since 1970, UTC; 0 when it was never executed here.
     #[prost(int64, tag = "4")]
     pub last_executed_at: i64,
@@ -1146,6 +1155,14 @@ pub struct HostSettings {
     /// Path prefixes no scan and no exec+open coverage looks at, at most 256 of at most 4095 bytes. Never applied to executions.
     #[prost(bytes = "bytes", repeated, tag = "6")]
     pub exclusions: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// In protect: processes of a file that turns bad are ended.
+    #[prost(bool, tag = "7")]
+    pub kill_on_bad_verdict: bool,
+    /// Mount points whose filesystems nobody on the host can vouch for (remote ones, those in user space) and whose executions are let be
+    /// all the same, though reported: at most 64 of at most 4095 bytes, absolute and normalised, each meant alone and not what is mounted
+    /// below it.
+    #[prost(bytes = "bytes", repeated, tag = "8")]
+    pub trusted_mounts: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// Whether a policy was taken.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -8,8 +8,8 @@ use doorward_proto::convert::Fault;
 use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, RenewRequest, RenewResponse};
 use doorward_proto::limit;
 use doorward_proto::report::{
-    Batch, Coverage, FailureCount, Full, Health, Inventory, InventorySource, Observation, Process, ReportBody, Source, Turned, Uncovered,
-    Unjudged,
+    Batch, Coverage, FailureCount, Full, Health, Inventory, InventorySource, LiveProcess, Observation, Process, ReportBody, Source, Turned,
+    Uncovered, Unjudged,
 };
 use doorward_proto::uplink::{
     AgentMessage, CmsMessage, CommandResult, Hello, HostSettings, PolicyState, SettingsState, StartScan, Verdict, Welcome,
@@ -166,7 +166,7 @@ fn limits_of_reports() -> Vec<Limit> {
             uncovered = |count| vec![uncovered(); count], |count| vec![v1::Uncovered::from(uncovered()); count]),
         limit!("Turned.paths", TURNED_PATHS_MAX, Turned, v1::Turned, turned(), paths = paths, wire_paths),
         limit!("Turned.live", TURNED_PROCESSES_MAX, Turned, v1::Turned, turned(),
-            live = |count| vec![sample::process(); count], |count| vec![v1::Process::from(sample::process()); count]),
+            live = |count| vec![sample::live(); count], |count| vec![v1::LiveProcess::from(sample::live()); count]),
         limit!("Health.failures", FAILURES_MAX, Health, v1::Health, Health::default(),
             failures = |count| vec![FailureCount { reason: "x".into(), count: 1 }; count], |count| vec![v1::FailureCount::default(); count]),
     ]
@@ -182,6 +182,8 @@ fn limits_of_the_stream() -> Vec<Limit> {
         limit!("Verdict.reason", WORD_BYTES_MAX, Verdict, v1::Verdict, sample::verdict(), reason = text, text),
         limit!("Verdict.threat_name", NAME_BYTES_MAX, Verdict, v1::Verdict, sample::verdict(), threat_name = some_text, text),
         limit!("HostSettings.exclusions", EXCLUSIONS_MAX, HostSettings, v1::HostSettings, HostSettings::default(), exclusions = paths, wire_paths),
+        limit!("HostSettings.trusted_mounts", TRUSTED_MOUNTS_MAX, HostSettings, v1::HostSettings, HostSettings::default(),
+            trusted_mounts = |count| vec![PathBytes::new("/srv"); count], |count| vec![Bytes::from_static(b"/srv"); count]),
         limit!("PolicyState.refused", SENTENCE_BYTES_MAX, PolicyState, v1::PolicyState,
             PolicyState { epoch: 1, revision: 1, refused: None }, refused = some_text, text),
         limit!("SettingsState.refused", SENTENCE_BYTES_MAX, SettingsState, v1::SettingsState,
@@ -256,6 +258,8 @@ fn elements_of_lists_have_limits_too() {
     long(Turned::try_from(turned).unwrap_err(), "Turned.paths", path_max);
     let settings = v1::HostSettings { exclusions: long_path(), ..v1::HostSettings::from(HostSettings::default()) };
     long(HostSettings::try_from(settings).unwrap_err(), "HostSettings.exclusions", path_max);
+    let settings = v1::HostSettings { trusted_mounts: long_path(), ..v1::HostSettings::from(HostSettings::default()) };
+    long(HostSettings::try_from(settings).unwrap_err(), "HostSettings.trusted_mounts", path_max);
     let scan = v1::StartScan { roots: long_path(), ..v1::StartScan::from(start_scan()) };
     long(StartScan::try_from(scan).unwrap_err(), "StartScan.roots", path_max);
     let hello = v1::Hello { capabilities: vec![long_word()], ..v1::Hello::from(sample::hello()) };
@@ -315,6 +319,21 @@ fn numbers_beyond_their_range_are_refused_and_never_sent() {
 }
 
 #[test]
+fn mount_points_are_normal_or_refused_and_never_sent_otherwise() {
+    for text in ["", "srv", "/srv/", "//srv", "/srv//a", "/srv/./a", "/srv/../etc", "/..", "/srv/a\0"] {
+        let settings = v1::HostSettings { trusted_mounts: vec![text.into()], ..v1::HostSettings::from(HostSettings::default()) };
+        let refusal = HostSettings::try_from(settings).unwrap_err();
+        assert_eq!(refusal, ConvertError { field: "HostSettings.trusted_mounts", fault: Fault::NotNormal }, "{text:?}");
+        let trusted_mounts = vec![PathBytes::new(text), PathBytes::new("/srv")];
+        let sent = v1::HostSettings::from(HostSettings { trusted_mounts, ..HostSettings::default() });
+        assert_eq!(sent.trusted_mounts, ["/srv"]);
+    }
+    let odd: Vec<_> = [b"/".as_slice(), b"/a\n\xff", b"/...", b"/.a/..b"].into_iter().map(Bytes::from_static).collect();
+    let settings = v1::HostSettings { trusted_mounts: odd.clone(), ..v1::HostSettings::from(HostSettings::default()) };
+    assert_eq!(v1::HostSettings::from(HostSettings::try_from(settings).unwrap()).trusted_mounts, odd);
+}
+
+#[test]
 fn a_batch_beyond_its_limits_is_refused() {
     let reports = |count: u64| v1::ReportBatch { reports: (1..=count).map(|sequence| sample::report(sequence).into()).collect() };
     assert_eq!(Batch::try_from(reports(512)).unwrap().last_sequence(), Some(512));
@@ -359,7 +378,11 @@ fn a_batch_that_was_filled_is_never_refused() {
 fn the_largest_report_fits_an_empty_batch() {
     let process = Process { parent_path: Some(path(limit::PATH_BYTES_MAX)), container: some_text(255), ..sample::process() };
     let bodies = [
-        ReportBody::Turned(Turned { paths: vec![path(4095); 100], live: vec![process; 2000], ..turned() }),
+        ReportBody::Turned(Turned {
+            paths: vec![path(4095); 100],
+            live: vec![LiveProcess { process, ..sample::live() }; 2000],
+            ..turned()
+        }),
         ReportBody::Coverage(Coverage {
             covered: vec![path(4095); 2000],
             uncovered: vec![Uncovered { mount_point: path(4095), filesystem: text(64), reason: text(255) }; 2000],

@@ -5,7 +5,7 @@ use doorward_policy::{
     Evidence, FileKind, Fit, HostId, Level, PackageEvidence, PackageManager, PathBytes, ProfileId, PublisherEvidence, Sha256, Signing, Use,
 };
 use doorward_proto::enrollment::HostFacts;
-use doorward_proto::report::{Denial, Fate, FileFacts, Observation, Process, Report, ReportBody, Unjudged};
+use doorward_proto::report::{Denial, Fate, FileFacts, LiveProcess, Observation, Process, Report, ReportBody, Unjudged};
 use doorward_proto::uplink::{Hello, Verdict, VerdictDecision};
 use uuid::Uuid;
 
@@ -49,6 +49,10 @@ pub(crate) fn publisher() -> PublisherEvidence {
 
 pub(crate) fn process() -> Process {
     Process { pid: 7, start_ticks: 70, uid: Some(1000), parent_pid: 1, parent_path: None, parent_sha256: None, container: None }
+}
+
+pub(crate) fn live() -> LiveProcess {
+    LiveProcess { process: process(), fate: Fate::Killed }
 }
 
 pub(crate) fn observation() -> Observation {

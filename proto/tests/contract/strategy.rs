@@ -6,8 +6,8 @@ use doorward_policy::{
 };
 use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, RenewRequest, RenewResponse};
 use doorward_proto::report::{
-    Batch, Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, Observation, Process, Report, ReportBody,
-    Source, Turned, Uncovered, Unjudged,
+    Batch, Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, LiveProcess, Observation, Process, Report,
+    ReportBody, Source, Turned, Uncovered, Unjudged,
 };
 use doorward_proto::snapshot::{Delta, Head, Part, REMOVAL_BYTES, Record, RecordKind, RecordScope, SignedHead};
 use doorward_proto::uplink::{
@@ -32,6 +32,10 @@ fn some_text(max: usize) -> impl Strategy<Value = Option<String>> {
 
 fn path() -> impl Strategy<Value = PathBytes> {
     vec(any::<u8>(), 0..40).prop_map(PathBytes::new)
+}
+
+fn mount_point() -> impl Strategy<Value = PathBytes> {
+    path().prop_map(|path| PathBytes::new([b"/", path.as_bytes()].concat())).prop_filter("a mount point", PathBytes::is_normal)
 }
 
 fn some_path() -> impl Strategy<Value = Option<PathBytes>> {
@@ -150,7 +154,8 @@ fn inventory() -> impl Strategy<Value = Inventory> {
 }
 
 fn turned() -> impl Strategy<Value = Turned> {
-    (sha256(), vec(path(), 0..4), vec(process(), 0..4), some_time()).prop_map(|(file, paths, live, last_executed_at)| Turned {
+    let live = (process(), fate()).prop_map(|(process, fate)| LiveProcess { process, fate });
+    (sha256(), vec(path(), 0..4), vec(live, 0..4), some_time()).prop_map(|(file, paths, live, last_executed_at)| Turned {
         file,
         paths,
         live,
@@ -300,15 +305,23 @@ fn settings() -> impl Strategy<Value = HostSettings> {
         select(vec![UnverifiedAction::Allow, UnverifiedAction::Deny, UnverifiedAction::Hold]),
         some_time(),
         vec(path(), 0..4),
+        any::<bool>(),
+        vec(mount_point(), 0..4),
     )
-        .prop_map(|(revision, mode, coverage, unverified_action, maintenance_until, exclusions)| HostSettings {
-            revision,
-            mode,
-            coverage,
-            unverified_action,
-            maintenance_until,
-            exclusions,
-        })
+        .prop_map(
+            |(revision, mode, coverage, unverified_action, maintenance_until, exclusions, kill_on_bad_verdict, trusted_mounts)| {
+                HostSettings {
+                    revision,
+                    mode,
+                    coverage,
+                    unverified_action,
+                    maintenance_until,
+                    exclusions,
+                    kill_on_bad_verdict,
+                    trusted_mounts,
+                }
+            },
+        )
 }
 
 fn command() -> impl Strategy<Value = Command> {

@@ -11,6 +11,7 @@ mod hang;
 mod hold;
 mod mount;
 mod package;
+mod turned;
 mod unprotected;
 
 use std::time::Duration;

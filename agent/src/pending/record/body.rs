@@ -2,8 +2,8 @@
 
 use doorward_policy::{PathBytes, ScanId, Sha256, Status, Use};
 use doorward_proto::report::{
-    Coverage, Denial, FailureCount, Fate, Health, Inventory, InventorySource, Observation, Source, Turned as TurnedReport, Uncovered,
-    Unjudged,
+    Coverage, Denial, FailureCount, Fate, Health, Inventory, InventorySource, LiveProcess, Observation, Source, Turned as TurnedReport,
+    Uncovered, Unjudged,
 };
 use doorward_proto::uplink::{Verdict, VerdictDecision};
 use serde::{Deserialize, Serialize};
@@ -252,8 +252,14 @@ impl From<Inventoried> for Inventory {
 pub(in crate::pending) struct Turned {
     pub(in crate::pending) file: [u8; 32],
     paths: Vec<Vec<u8>>,
-    live: Vec<StoredProcess>,
+    live: Vec<(StoredProcess, FateWord)>,
     last_executed_at: Option<i64>,
+}
+
+impl Turned {
+    pub(in crate::pending) fn tells_of_a_kill(&self) -> bool {
+        self.live.iter().any(|(_, fate)| *fate == FateWord::Killed)
+    }
 }
 
 impl From<TurnedReport> for Turned {
@@ -261,7 +267,7 @@ impl From<TurnedReport> for Turned {
         Self {
             file: *turned.file.as_bytes(),
             paths: raw_paths(turned.paths),
-            live: turned.live.into_iter().map(Into::into).collect(),
+            live: turned.live.into_iter().map(|live| (live.process.into(), live.fate.into())).collect(),
             last_executed_at: turned.last_executed_at,
         }
     }
@@ -272,7 +278,7 @@ impl From<Turned> for TurnedReport {
         Self {
             file: Sha256::new(stored.file),
             paths: stored.paths.into_iter().map(PathBytes::new).collect(),
-            live: stored.live.into_iter().map(Into::into).collect(),
+            live: stored.live.into_iter().map(|(process, fate)| LiveProcess { process: process.into(), fate: fate.into() }).collect(),
             last_executed_at: stored.last_executed_at,
         }
     }

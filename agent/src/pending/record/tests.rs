@@ -5,8 +5,8 @@ use doorward_policy::{
     Signing, Use,
 };
 use doorward_proto::report::{
-    Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, Observation, Process, Source, Turned, Uncovered,
-    Unjudged,
+    Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, LiveProcess, Observation, Process, Source, Turned,
+    Uncovered, Unjudged,
 };
 use proptest::prelude::*;
 
@@ -118,6 +118,7 @@ fn body() -> impl Strategy<Value = ReportBody> {
     let source = source.prop_map(|(source, [files, executed, modified])| InventorySource { source, files, executed, modified });
     let uncovered = (path(), any::<[String; 2]>());
     let uncovered = uncovered.prop_map(|(mount_point, [filesystem, reason])| Uncovered { mount_point, filesystem, reason });
+    let live = (process(), fate()).prop_map(|(process, fate)| LiveProcess { process, fate });
     let paths = || prop::collection::vec(path(), 0..4);
     prop_oneof![
         observation().prop_map(ReportBody::Observation),
@@ -131,7 +132,7 @@ fn body() -> impl Strategy<Value = ReportBody> {
             .prop_map(|(covered, uncovered, user_namespaces)| { ReportBody::Coverage(Coverage { covered, uncovered, user_namespaces }) }),
         (prop::collection::vec(source, 0..6), any::<bool>())
             .prop_map(|(sources, complete)| ReportBody::Inventory(Inventory { sources, complete })),
-        (any::<[u8; 32]>(), paths(), prop::collection::vec(process(), 0..3), any::<Option<i64>>()).prop_map(
+        (any::<[u8; 32]>(), paths(), prop::collection::vec(live, 0..3), any::<Option<i64>>()).prop_map(
             |(file, paths, live, last_executed_at)| {
                 ReportBody::Turned(Turned { file: Sha256::new(file), paths, live, last_executed_at })
             }

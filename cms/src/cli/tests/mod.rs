@@ -104,7 +104,11 @@ async fn decisions_say_what_they_did_and_warn_about_threats() {
     assert!(denied.text().contains("`doorward-cms profile publish default`"), "{}", denied.out);
     let set = run(&site, &["profile", "set", "default", "mode=protect", "exclusions=/srv/a,/srv/b"]).await;
     assert!(set.text().contains("mode: detect -> protect") && set.out.contains("/srv/a, /srv/b"), "{}", set.out);
-    assert!(run(&site, &["profile", "publish", "default"]).await.text().contains("2 settings, 1 packages"));
+    let set = run(&site, &["profile", "set", "default", "trusted_mounts=/home,/srv/tools", "kill_on_bad_verdict=true"]).await;
+    assert!(set.text().contains("trusted_mounts: none -> /home, /srv/tools"), "{}", set.out);
+    let refused = run(&site, &["profile", "set", "default", "trusted_mounts=/home/"]).await;
+    assert!(refused.log.contains("trusted_mounts are at most 64 absolute paths"), "{}", refused.log);
+    assert!(run(&site, &["profile", "publish", "default"]).await.text().contains("4 settings, 1 packages"));
     let mode = run(&site, &["host", "set", "web-1", "mode=detect"]).await;
     assert!(mode.text().contains("detect, its own mode"), "{}", mode.out);
 }
