@@ -89,7 +89,7 @@ fn line(f: &mut fmt::Formatter<'_>, what: &str, how: &str) -> fmt::Result {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mode = match self.mode {
-            Mode::Protect => "protect (this version only detects: nothing is denied)",
+            Mode::Protect => "protect",
             mode => mode_word(mode),
         };
         let connection = match (&self.last_error, self.connected) {

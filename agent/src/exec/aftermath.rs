@@ -132,6 +132,7 @@ struct Followed {
     pause: Duration,
     look_at: Instant,
     leased_until: Instant,
+    was_given_back: bool,
     until: Instant,
 }
 
@@ -150,7 +151,7 @@ impl Followed {
         let pause = Duration::from_millis(FIRST_LOOK_MS);
         let leased_until = now + Duration::from_millis(LEASE_MS);
         let until = leased_until + Duration::from_millis(FOLLOWED_MS);
-        Some(Self { target, identity, content, pid, process, pause, look_at: now + pause, leased_until, until })
+        Some(Self { target, identity, content, pid, process, pause, look_at: now + pause, leased_until, was_given_back: false, until })
     }
 }
 
@@ -260,9 +261,10 @@ impl Follower {
             }
             return true;
         }
-        if is_leased && now >= followed.leased_until {
-            // Whoever wants to write goes on; whether he did is seen from here on.
+        if !followed.was_given_back && now >= followed.leased_until {
+            // Whoever waits to write goes on; whether he did is seen from here on.
             lease::give_back(file);
+            followed.was_given_back = true;
         }
         followed.pause *= 2;
         followed.look_at = now + followed.pause;
