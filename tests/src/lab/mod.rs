@@ -14,6 +14,7 @@ pub mod entrance;
 mod agent;
 mod canary;
 mod debian;
+mod hindrance;
 mod image;
 mod minimal;
 mod namespace;
@@ -24,5 +25,6 @@ mod warden;
 
 pub use agent::LabAgent;
 pub use canary::Canary;
+pub use hindrance::{ControlGroup, limit_descriptors, open_descriptors};
 pub use process::{COMMAND_LIMIT, Ended, Process};
 pub use root::Lab;
