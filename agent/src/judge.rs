@@ -10,7 +10,7 @@ use doorward_proto::uplink;
 
 use crate::exec::mount::below;
 use crate::identify::{Identified, Identity};
-use crate::list::{ClosureClaim, Lists};
+use crate::list::{ClosureClaim, Lists, Stamp};
 use crate::trust::Trust;
 
 mod closure;
@@ -59,6 +59,27 @@ impl Judged {
     }
 }
 
+/// What a judgement of one file rests on, as far as it can change while file and path stay. To be compared, never ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Basis {
+    general: u64,
+    stamp: Stamp,
+}
+
+impl Basis {
+    /// See [`Judge::generation`].
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.general
+    }
+
+    /// What the lists said of the file.
+    #[must_use]
+    pub const fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+}
+
 /// Everything judging needs, always at its newest.
 #[derive(Clone)]
 pub struct Judge {
@@ -90,10 +111,22 @@ impl Judge {
         Evidence { package, publisher: None }
     }
 
-    /// Rises after every change of what judging depends on. To be read before judging what is to be remembered.
+    /// Rises after every change that may bear on any file, packages included; not after those that are about single files.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.lists.generation().wrapping_add(self.trust.generation())
+    }
+
+    /// What a judgement of this file rests on. To be read before judging what is to be remembered.
+    #[must_use]
+    pub fn basis(&self, file: &Sha256) -> Basis {
+        Basis { general: self.generation(), stamp: self.lists.stamp(file) }
+    }
+
+    /// Whether judging again would give the same. Waits for nobody.
+    #[must_use]
+    pub fn holds(&self, basis: &Basis) -> bool {
+        self.generation() == basis.general && self.lists.holds(basis.stamp)
     }
 
     /// What the kernel is to be told of a judgement at `now_micros`, by the settings of this moment.

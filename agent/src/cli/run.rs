@@ -6,7 +6,7 @@ use super::Failure;
 use crate::config::Settings;
 
 pub(super) fn run(settings: Settings) -> Result<(), Failure> {
-    log::init(&settings.log).map_err(|error| Failure::of(Exit::Config, &error))?;
+    let _log = log::init(&settings.log).map_err(|error| Failure::of(Exit::Config, &error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -4,6 +4,7 @@
 //! A file is never closed by the reader: the last descriptor of a deleted file frees its blocks, which can take as long as the disk
 //! likes.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};
@@ -23,7 +24,7 @@ use super::queue::Queue;
 use super::reader::{Manner, Sighting, user_of};
 use crate::health::{FailureReason, Health};
 use crate::identify::Identity;
-use crate::judge::Judge;
+use crate::judge::{Basis, Judge};
 use crate::system::group::Group;
 use crate::system::{lease, process};
 
@@ -77,12 +78,11 @@ pub(super) struct Unopened {
 pub(super) struct Allowed {
     pub(super) target: Target,
     pub(super) identity: Identity,
-    /// What the judgement depended on.
-    pub(super) generation: u64,
+    /// What the judgement rests on, when the kernel may be asked to be quiet about the file: it is settled, by whomever, and nobody
+    /// needs to hear of each execution.
+    pub(super) basis: Option<Basis>,
     /// Nobody but root may write the file, so that the kernel need not ask again; else it stays under its lease for a while.
     pub(super) only_root_writes: bool,
-    /// The file is settled, by whomever: the kernel may be asked to be quiet about it.
-    pub(super) is_settled: bool,
     pub(super) pid: i32,
     pub(super) process: Option<Arc<OwnedFd>>,
 }
@@ -115,11 +115,15 @@ struct Content {
     modified: (i64, i64),
 }
 
-/// Ignore marks that were set since the last flush, and what they rest on.
+/// What ignore marks that were set since the last flush rest on.
 struct Marked {
+    /// See [`Judge::generation`]; older than any of the bases.
     generation: u64,
+    /// See [`crate::list::Lists::turns`].
+    turns: u64,
     flushed_at: Instant,
-    any: bool,
+    /// One of each share is enough: it holds for as long as nothing was said of any file of the share.
+    bases: HashMap<u16, Basis>,
 }
 
 /// An execution that was let through and not yet seen to run.
@@ -177,7 +181,8 @@ impl Follower {
     /// Works until the queue is closed and empty.
     pub(super) fn run(&self) {
         let mut followed: Vec<Followed> = Vec::new();
-        let mut marks = Marked { generation: self.judge.generation(), flushed_at: Instant::now(), any: false };
+        let (generation, turns) = (self.judge.generation(), self.judge.lists().turns());
+        let mut marks = Marked { generation, turns, flushed_at: Instant::now(), bases: HashMap::new() };
         loop {
             let wait = Duration::from_millis(if followed.is_empty() { GENERATION_LOOK_MS } else { FIRST_LOOK_MS });
             let Ok(next) = self.aftermath.queue.take_within(wait) else { return };
@@ -188,7 +193,7 @@ impl Follower {
                 Some(After::Rewritten(file)) => self.with_group(|group| self.tell(group, &file)),
                 Some(After::Unopened(unopened)) => self.report(unopened),
                 Some(After::Allowed(allowed)) if allowed.only_root_writes => {
-                    marks.any |= allowed.is_settled && allowed.generation == marks.generation && self.ignore(&allowed);
+                    self.ignore(&allowed, &mut marks);
                 }
                 Some(After::Allowed(allowed)) => {
                     if followed.len() >= FOLLOWED_MAX {
@@ -214,12 +219,15 @@ impl Follower {
 
     /// Takes all ignore marks back when what they rest on changed, and now and then in any case.
     fn keep_up(&self, marks: &mut Marked) {
-        let generation = self.judge.generation();
-        if marks.any && (generation != marks.generation || marks.flushed_at.elapsed() > FLUSH_INTERVAL) {
+        let (generation, turns) = (self.judge.generation(), self.judge.lists().turns());
+        let is_news = (generation, turns) != (marks.generation, marks.turns);
+        (marks.generation, marks.turns) = (generation, turns);
+        let is_over = is_news && marks.bases.values().any(|basis| !self.judge.holds(basis));
+        if is_over || marks.flushed_at.elapsed() > FLUSH_INTERVAL {
             self.flush();
-            (marks.flushed_at, marks.any) = (Instant::now(), false);
+            marks.flushed_at = Instant::now();
+            marks.bases.clear();
         }
-        marks.generation = generation;
     }
 
     fn flush(&self) {
@@ -231,16 +239,17 @@ impl Follower {
     }
 
     /// Sets an ignore mark, and takes it back when the file or what it was judged by changed meanwhile.
-    fn ignore(&self, allowed: &Allowed) -> bool {
+    fn ignore(&self, allowed: &Allowed, marks: &mut Marked) {
+        let Some(basis) = allowed.basis.filter(|basis| self.judge.holds(basis)) else { return };
         let file = allowed.target.file();
-        let mut is_set = false;
         self.with_group(|group| {
-            is_set = group.ignore(file.as_fd()).is_ok();
-            if is_set && (self.judge.generation() != allowed.generation || !is_still(file, &allowed.identity)) {
+            // Kept before the mark stands: of two bases of one share the older one is found out first.
+            marks.bases.entry(basis.stamp().share()).or_insert(basis);
+            let is_set = group.ignore(file.as_fd()).is_ok();
+            if is_set && (!self.judge.holds(&basis) || !is_still(file, &allowed.identity)) {
                 self.tell(group, file);
             }
         });
-        is_set
     }
 
     /// Whether there is nothing more to wait for. What was rewritten before it was seen to run is killed; under a lease it cannot have

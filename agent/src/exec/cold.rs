@@ -51,7 +51,9 @@ pub(super) enum Lane {
 #[derive(Debug)]
 pub(super) struct Cold {
     state: Mutex<State>,
-    changed: Condvar,
+    /// One for each lane, so that what is there for one wakes nobody of the other.
+    small: Condvar,
+    large: Condvar,
     jobs_max: usize,
 }
 
@@ -70,7 +72,7 @@ struct State {
 impl Cold {
     /// Room for `jobs_max` open files in each lane.
     pub(super) fn new(jobs_max: usize) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), jobs_max }
+        Self { state: Mutex::default(), small: Condvar::new(), large: Condvar::new(), jobs_max }
     }
 
     /// Adds an execution to those waiting for its file, and a job when it is the first; hands it back when there is no room.
@@ -107,7 +109,7 @@ impl Cold {
             state.turns.push(user, key);
         }
         drop(state);
-        self.changed.notify_all();
+        self.lane(size).notify_one();
         Ok(())
     }
 
@@ -122,7 +124,11 @@ impl Cold {
             if job.is_some() || state.is_closed {
                 return job;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let changed = match lane {
+                Lane::Small => &self.small,
+                Lane::Large => &self.large,
+            };
+            state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -139,7 +145,13 @@ impl Cold {
         drop(state);
         // Outside the lock: closing files may take a disk's time.
         drop(jobs);
-        self.changed.notify_all();
+        self.small.notify_all();
+        self.large.notify_all();
+    }
+
+    /// Who waits for files of this size.
+    const fn lane(&self, size: u64) -> &Condvar {
+        if size > SMALL_BYTES_MAX { &self.large } else { &self.small }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

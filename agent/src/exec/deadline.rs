@@ -52,6 +52,12 @@ impl Deadlines {
         }
     }
 
+    /// When the first of them runs out of time.
+    #[cfg(test)]
+    pub(super) fn first_due(&self) -> Option<Instant> {
+        self.lock().front().map(|(due, _)| *due)
+    }
+
     /// Answers everything that is held now; for the end of watching.
     pub(super) fn let_go(&self) {
         let entries = std::mem::take(&mut *self.lock());

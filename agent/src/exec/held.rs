@@ -13,8 +13,11 @@ use crate::system::group::{Answer, Group};
 
 /// The one user who may have everything held: the system itself would stand still without him.
 const ROOT: u32 = 0;
-/// Of all that may be held, the part that may be one user's.
+/// Of all that may be held, the part that may be one user's, and the part that is kept for the system itself.
 const USER_PART: usize = 4;
+/// Executions of one user held at once, however many may be in all. Each answer makes the kernel wake every process that waits for
+/// one, which costs the whole host a microsecond and a change of processes for each of them.
+const OF_USER_MAX: usize = 256;
 
 /// How many executions are held at the moment, for whom; what is above the limits is not held at all.
 #[derive(Debug)]
@@ -35,10 +38,11 @@ impl Crowd {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, users) = &mut *held;
         let of_user = users.get(&user).copied().unwrap_or(0);
-        if *all >= self.held_max {
+        let kept = if user == ROOT { 0 } else { self.held_max / USER_PART };
+        if *all >= self.held_max - kept {
             return Err(FailureReason::OverTotalCap);
         }
-        if user != ROOT && of_user >= self.held_max.div_ceil(USER_PART) {
+        if user != ROOT && of_user >= self.held_max.div_ceil(USER_PART).min(OF_USER_MAX) {
             return Err(FailureReason::OverUserCap);
         }
         *all += 1;
@@ -226,8 +230,19 @@ pub(super) mod tests {
         let roots: Vec<_> = std::iter::from_fn(|| hold(ROOT).ok()).collect();
         assert_eq!(roots.len(), 6);
         drop(kept);
-        assert!(hold(7).is_ok(), "who left makes room");
+        assert!(hold(7).is_err(), "the rest is kept for root");
         drop(roots);
+        assert!(hold(7).is_ok(), "who left makes room");
+    }
+
+    #[test]
+    fn one_user_never_has_so_many_held_that_answering_is_slow() {
+        let crowd = crowd(16_384);
+        for _ in 0..OF_USER_MAX {
+            crowd.admit(7).unwrap();
+        }
+        assert_eq!(crowd.admit(7), Err(FailureReason::OverUserCap));
+        crowd.admit(8).unwrap();
     }
 
     #[test]

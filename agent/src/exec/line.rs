@@ -10,7 +10,10 @@ use super::turns::Turns;
 #[derive(Debug)]
 pub(super) struct Line {
     state: Mutex<State>,
-    changed: Condvar,
+    /// Something came in. Each item wakes one who takes, not all of them.
+    arrived: Condvar,
+    /// There is room again.
+    left: Condvar,
     items_max: usize,
 }
 
@@ -23,7 +26,7 @@ struct State {
 impl Line {
     /// Room for `items_max` sightings of all users together.
     pub(super) fn new(items_max: usize) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), items_max }
+        Self { state: Mutex::default(), arrived: Condvar::new(), left: Condvar::new(), items_max }
     }
 
     /// Puts a sighting in its user's line, or hands it back at once when there is no room or the lines are closed.
@@ -34,7 +37,7 @@ impl Line {
         }
         state.turns.push(sighting.user, sighting);
         drop(state);
-        self.changed.notify_all();
+        self.arrived.notify_one();
         Ok(())
     }
 
@@ -42,14 +45,14 @@ impl Line {
     pub(super) fn put(&self, sighting: Sighting) -> bool {
         let mut state = self.lock();
         while !state.is_closed && state.turns.len() >= self.items_max {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.left.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let is_open = !state.is_closed;
         if is_open {
             state.turns.push(sighting.user, sighting);
         }
         drop(state);
-        self.changed.notify_all();
+        self.arrived.notify_one();
         is_open
     }
 
@@ -59,20 +62,21 @@ impl Line {
         loop {
             if let Some(sighting) = state.turns.pop() {
                 drop(state);
-                self.changed.notify_all();
+                self.left.notify_one();
                 return Some(sighting);
             }
             if state.is_closed {
                 return None;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Nothing more goes in; what is there can still be taken.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
-        self.changed.notify_all();
+        self.arrived.notify_all();
+        self.left.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -24,7 +24,7 @@ use super::reader::Manner;
 use super::warm::{Known, Warm};
 use crate::health::{FailureReason, Health};
 use crate::identify::{Identified, Identity};
-use crate::judge::{Judge, Judged};
+use crate::judge::{Basis, Judge, Judged};
 use crate::system::group::{Answer, Class};
 use crate::system::process;
 
@@ -86,9 +86,8 @@ pub(super) struct Footing {
 /// On what an execution was let through, see [`Allowed`].
 struct Allowance {
     identity: Identity,
-    generation: u64,
+    basis: Option<Basis>,
     only_root_writes: bool,
-    is_settled: bool,
 }
 
 /// An answer and what it rests on.
@@ -96,7 +95,7 @@ struct Allowance {
 struct Decision {
     response: Response,
     /// Read before judging.
-    generation: u64,
+    basis: Basis,
     matters: bool,
     /// By evidence or a list, and not by how undecided files are treated.
     is_settled: bool,
@@ -125,8 +124,10 @@ impl Outcomes {
         if let Some(held) = target.held() {
             if decision.response == Response::Hold && held.given().is_none() {
                 self.report_waiting(&execution, file);
-                let (held, generation) = (Arc::clone(held), decision.generation);
-                return self.parked.add(Waiting { held, execution, file: file.clone(), footing, generation });
+                let waiting = Waiting { held: Arc::clone(held), execution, file: file.clone(), footing, basis: decision.basis };
+                let Err((reason, waiting)) = self.parked.add(waiting) else { return };
+                self.health.note(reason);
+                execution = waiting.execution;
             }
             execution.given = Some(self.answer(held, &execution, file, decision, footing));
         }
@@ -139,17 +140,17 @@ impl Outcomes {
     /// Judges a parked execution again; `None` for as long as it is to wait.
     pub(super) fn answer_parked(&self, parked: &mut Waiting) -> Option<Answer> {
         let decision = self.decide(&parked.execution, &parked.file);
-        parked.generation = decision.generation;
+        parked.basis = decision.basis;
         let is_to_wait = decision.response == Response::Hold;
         (!is_to_wait).then(|| self.answer(&parked.held, &parked.execution, &parked.file, decision, parked.footing))
     }
 
     fn decide(&self, execution: &Execution, file: &Identified) -> Decision {
-        let generation = self.judge.generation();
+        let basis = self.judge.basis(&file.digests.sha256);
         let (_, judged) = self.judge(execution, file);
         let is_settled = judged.judgement.verdict != Verdict::Undecided;
         let response = self.judge.respond(judged.judgement, self.clock.now_micros());
-        Decision { response, generation, matters: matters(&judged), is_settled }
+        Decision { response, basis, matters: matters(&judged), is_settled }
     }
 
     /// Tells the kernel, unless somebody did; allows only content that is still what was judged. Gives the answer that stands.
@@ -160,15 +161,16 @@ impl Outcomes {
             self.health.note(FailureReason::DigestChanged);
         }
         let given = held.answer(if has_changed { Answer::Deny } else { wanted });
-        let Decision { generation, matters, .. } = decision;
+        let Decision { basis, matters, .. } = decision;
         let Footing { only_root_writes, is_lasting } = footing;
         let is_settled = is_lasting && decision.is_settled;
         if is_settled && !has_changed {
-            self.warm.remember(file.identity, Known { generation, answer: wanted, matters, only_root_writes });
+            self.warm.remember(file.identity, Known { basis, answer: wanted, matters, only_root_writes });
         }
         if given == Answer::Allow {
             // What people should hear of each time must be told of each time.
-            let allowance = Allowance { identity: file.identity, generation, only_root_writes, is_settled: is_settled && !matters };
+            let basis = (is_settled && !matters).then_some(basis);
+            let allowance = Allowance { identity: file.identity, basis, only_root_writes };
             self.follow(Arc::clone(held), execution, allowance);
         }
         given
@@ -296,17 +298,16 @@ impl Outcomes {
             if !is_still(held.file(), &identity) {
                 self.unjudged(execution, Some(&held), FailureReason::DigestChanged);
             } else if held.answer(Answer::Allow) == Answer::Allow {
-                let generation = self.judge.generation();
-                self.follow(held, &execution, Allowance { identity, generation, only_root_writes, is_settled: false });
+                self.follow(held, &execution, Allowance { identity, basis: None, only_root_writes });
             }
         }
     }
 
     fn follow(&self, held: Arc<Held>, execution: &Execution, allowance: Allowance) {
-        let Allowance { identity, generation, only_root_writes, is_settled } = allowance;
+        let Allowance { identity, basis, only_root_writes } = allowance;
         let pid = i32::try_from(execution.process.pid).unwrap_or(0);
         let (target, process) = (Target::Held(held), execution.pidfd.clone());
-        self.aftermath.add(After::Allowed(Allowed { target, identity, generation, only_root_writes, is_settled, pid, process }));
+        self.aftermath.add(After::Allowed(Allowed { target, identity, basis, only_root_writes, pid, process }));
     }
 
     /// Hands a report to the recorder. Where executions are held nobody waits for it: with a full disk under the store, whoever

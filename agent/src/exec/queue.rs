@@ -8,7 +8,10 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
-    changed: Condvar,
+    /// Something came in. Each item wakes one who takes, not all of them.
+    arrived: Condvar,
+    /// There is room again.
+    left: Condvar,
     items_max: usize,
 }
 
@@ -22,7 +25,7 @@ impl<T> Queue<T> {
     /// Room for `items_max` items, all of it taken now: putting in never allocates.
     pub(super) fn new(items_max: usize) -> Self {
         let state = State { items: VecDeque::with_capacity(items_max), is_closed: false };
-        Self { state: Mutex::new(state), changed: Condvar::new(), items_max }
+        Self { state: Mutex::new(state), arrived: Condvar::new(), left: Condvar::new(), items_max }
     }
 
     /// Puts an item in, or hands it back at once when the queue is full or closed.
@@ -33,7 +36,7 @@ impl<T> Queue<T> {
         }
         state.items.push_back(item);
         drop(state);
-        self.changed.notify_all();
+        self.arrived.notify_one();
         Ok(())
     }
 
@@ -41,14 +44,14 @@ impl<T> Queue<T> {
     pub(super) fn put(&self, item: T) -> Result<(), T> {
         let mut state = self.lock();
         while !state.is_closed && state.items.len() >= self.items_max {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.left.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.is_closed {
             return Err(item);
         }
         state.items.push_back(item);
         drop(state);
-        self.changed.notify_all();
+        self.arrived.notify_one();
         Ok(())
     }
 
@@ -58,13 +61,13 @@ impl<T> Queue<T> {
         loop {
             if let Some(item) = state.items.pop_front() {
                 drop(state);
-                self.changed.notify_all();
+                self.left.notify_one();
                 return Some(item);
             }
             if state.is_closed {
                 return None;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -72,9 +75,12 @@ impl<T> Queue<T> {
     pub(super) fn take_within(&self, wait: Duration) -> Result<Option<T>, ()> {
         let mut state = self.lock();
         if state.items.is_empty() && !state.is_closed {
-            (state, _) = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
+            (state, _) = self.arrived.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
         }
         let item = state.items.pop_front();
+        if item.is_some() {
+            self.left.notify_one();
+        }
         if item.is_none() && state.is_closed { Err(()) } else { Ok(item) }
     }
 
@@ -84,13 +90,14 @@ impl<T> Queue<T> {
         let count = state.items.len().min(items_max);
         into.extend(state.items.drain(..count));
         drop(state);
-        self.changed.notify_all();
+        self.left.notify_all();
     }
 
     /// Nothing more goes in; what is there can still be taken.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
-        self.changed.notify_all();
+        self.arrived.notify_all();
+        self.left.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {

@@ -30,6 +30,9 @@ use crate::system::lease;
 
 /// Token of the group's descriptor in epoll.
 const GROUP: u64 = 1;
+/// The reader comes back at least this often, in milliseconds, whether anything was executed or not: one that was stopped while it waited
+/// looks no different from one that has nothing to do.
+const BEAT_MS: u16 = 250;
 /// Token of the descriptor that asks the reader to end.
 const STOP: u64 = 2;
 
@@ -73,7 +76,7 @@ pub(super) struct Reader {
     pub(super) counters: Arc<Counters>,
     pub(super) health: Health,
     pub(super) pulse: Pulse,
-    /// As `pulse`, for the guard.
+    /// As `pulse`, for the guard, and never idle.
     pub(super) prompt: Pulse,
     pub(super) clock: Clock,
     pub(super) identifier: Arc<Identifier>,
@@ -102,9 +105,8 @@ impl Reader {
         let mut events = Vec::with_capacity(EventBuffer::EVENTS_MAX);
         loop {
             self.pulse.idle();
-            self.prompt.idle();
             let mut ready = [EpollEvent::empty(); 2];
-            let count = match epoll.wait(&mut ready, EpollTimeout::NONE) {
+            let count = match epoll.wait(&mut ready, EpollTimeout::from(BEAT_MS)) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => continue,
                 Err(error) => return Err(GroupError::Read(error)),
@@ -113,9 +115,11 @@ impl Reader {
                 return Ok(());
             }
             let now_ms = super::monotonic_ms();
-            self.pulse.beat(now_ms);
             self.prompt.beat(now_ms);
-            self.read_once(&mut buffer, &mut events)?;
+            if count > 0 {
+                self.pulse.beat(now_ms);
+                self.read_once(&mut buffer, &mut events)?;
+            }
         }
     }
 
@@ -185,7 +189,13 @@ impl Reader {
 
     /// Answers what is known and has everything else looked at within its time.
     fn hold(&self, file: File, pid: i32, process: Option<OwnedFd>, observed_at: i64) {
-        if let Some((identity, known)) = self.known(&file) {
+        let identity = self.identity(&file);
+        if identity.is_some() && identity == self.own {
+            respond(&self.group, &file, Answer::Allow, &self.health);
+            self.counters.judged.fetch_add(1, Ordering::Relaxed);
+            return self.aftermath.add(After::Close(Target::Open(file)));
+        }
+        if let Some((identity, known)) = identity.and_then(|identity| Some((identity, self.known(&file, &identity)?))) {
             respond(&self.group, &file, known.answer, &self.health);
             if known.matters {
                 let given = Some(known.answer);
@@ -199,9 +209,8 @@ impl Reader {
                 Answer::Allow => After::Allowed(Allowed {
                     target,
                     identity,
-                    generation: known.generation,
+                    basis: Some(known.basis),
                     only_root_writes: known.only_root_writes,
-                    is_settled: true,
                     pid,
                     process: process.map(Arc::new),
                 }),
@@ -224,23 +233,27 @@ impl Reader {
 
     /// What was judged of this very content, when it cannot change before it runs: nobody but root may write the file, or nobody has
     /// it open for writing and a lease keeps it so.
-    fn known(&self, file: &File) -> Option<(Identity, Known)> {
-        let stat = fstat(file).ok()?;
-        let identity = Identity::of(self.identifier.filesystems().known(stat.st_dev)?, &stat);
-        let generation = self.judge.generation();
-        if self.own == Some(identity) {
-            return Some((identity, Known { generation, answer: Answer::Allow, matters: false, only_root_writes: true }));
+    fn known(&self, file: &File, identity: &Identity) -> Option<Known> {
+        let known = self.warm.known(self.judge.generation(), identity)?;
+        // SECURITY: read last. Whoever was told of a verdict that takes the allow back never sees it given after that.
+        if !self.judge.holds(&known.basis) {
+            return None;
         }
-        let known = self.warm.known(generation, &identity)?;
         if known.only_root_writes || known.answer == Answer::Deny {
-            return Some((identity, known));
+            return Some(known);
         }
         if known.matters {
             // Told and followed at once: only whoever looks closer can do both, since the lease goes with the file.
             return None;
         }
-        let is_kept = lease::take(file).unwrap_or(false) && is_still(file, &identity);
-        is_kept.then_some((identity, known))
+        let is_kept = lease::take(file).unwrap_or(false) && is_still(file, identity);
+        is_kept.then_some(known)
+    }
+
+    /// The inode as it is now, where its filesystem was met before.
+    fn identity(&self, file: &File) -> Option<Identity> {
+        let stat = fstat(file).ok()?;
+        Some(Identity::of(self.identifier.filesystems().known(stat.st_dev)?, &stat))
     }
 
     fn enqueue(&self, sighting: Sighting) {
@@ -261,10 +274,14 @@ pub(super) fn user_of(pid: i32) -> u32 {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::time::Duration;
 
+    use doorward_policy::{Sha256, Status};
+    use doorward_proto::uplink::{Verdict, VerdictDecision};
     use nix::sys::eventfd::EfdFlags;
 
     use super::*;
+    use crate::exec::deadline::HOLD_DEADLINE_MS;
     use crate::health::Pulses;
     use crate::judge::tests::TestRoot;
 
@@ -335,6 +352,53 @@ mod tests {
         assert_eq!(reader.health.counts(), [("events_lost", 2)]);
         drop(reader.aftermath);
         assert!(is_closed(pipe));
+    }
+
+    /// A program of the test's own and its identity, remembered as allowed.
+    fn warm(reader: &Reader, sha256: &Sha256) -> (tempfile::TempDir, File, Identity) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tool");
+        std::fs::write(&path, "x").unwrap();
+        let file = File::open(&path).unwrap();
+        let stat = fstat(&file).unwrap();
+        let identity = Identity::of(reader.identifier.filesystems().id(stat.st_dev, &file).unwrap(), &stat);
+        let basis = reader.judge.basis(sha256);
+        reader.warm.remember(identity, Known { basis, answer: Answer::Allow, matters: false, only_root_writes: true });
+        (folder, file, identity)
+    }
+
+    #[test]
+    fn an_allow_that_was_taken_back_is_never_given_again_and_others_stay() {
+        let Some(reader) = reader() else { return };
+        let (one, other) = (Sha256::new([1; 32]), Sha256::new([2; 32]));
+        let (_first, file, identity) = warm(&reader, &one);
+        let (_second, other_file, other_identity) = warm(&reader, &other);
+        assert!(reader.known(&file, &identity).is_some());
+        let denied = Verdict {
+            file: one,
+            status: Status::Threat,
+            reason: "malicious".to_owned(),
+            decision: VerdictDecision::Undecided,
+            threat_score: None,
+            threat_name: None,
+            is_final: true,
+            change_id: 1,
+        };
+        reader.judge.lists().take_verdicts([&denied]);
+        assert!(reader.known(&file, &identity).is_none());
+        assert!(reader.known(&other_file, &other_identity).is_some(), "nothing was said of this one");
+    }
+
+    #[test]
+    fn the_deadline_does_not_look_at_the_clock_that_people_set() {
+        let Some(reader) = reader() else { return };
+        // The reader's clock stands at 1970, as after somebody set the machine's back; time goes on all the same.
+        let (event, _pipe) = event(1);
+        let before = Instant::now();
+        reader.pass_on(Event { mask: MaskFlags::FAN_OPEN_EXEC_PERM, ..event }, 7);
+        let limit = Duration::from_millis(HOLD_DEADLINE_MS);
+        let due = reader.deadlines.first_due().unwrap();
+        assert!(due >= before + limit && due <= Instant::now() + limit);
     }
 
     #[test]

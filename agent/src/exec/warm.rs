@@ -1,10 +1,11 @@
-//! Answers for files that were judged already, so that starting a known program costs the reader one look. Valid for one generation
-//! of everything judging depends on; forgetting costs time and never denies.
+//! Answers for files that were judged already, so that starting a known program costs the reader one look. Valid for as long as what
+//! judging rests on stays, see [`Basis`]; forgetting costs time and never denies.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::identify::Identity;
+use crate::judge::Basis;
 use crate::system::group::Answer;
 
 /// Inodes remembered; at some 100 bytes each this stays below 8 MiB. All are forgotten when there is no more room.
@@ -13,8 +14,8 @@ const INODES_MAX: usize = 65_536;
 /// What is known of an inode's present content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Known {
-    /// What judging depended on, see [`crate::judge::Judge::generation`].
-    pub(super) generation: u64,
+    /// What judging rested on; the answer is given only while it holds.
+    pub(super) basis: Basis,
     /// What the kernel is told.
     pub(super) answer: Answer,
     /// People should hear of each execution: it was denied, is a threat, or nothing settles it.
@@ -28,7 +29,7 @@ pub(super) struct Known {
 pub(super) struct Warm(Mutex<(u64, HashMap<Identity, Known>)>);
 
 impl Warm {
-    /// What was judged in this generation.
+    /// What was judged in this generation. Whether it holds for the file is for the caller to ask.
     pub(super) fn known(&self, generation: u64, identity: &Identity) -> Option<Known> {
         let inodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (inodes.0 == generation).then(|| inodes.1.get(identity).copied()).flatten()
@@ -36,7 +37,7 @@ impl Warm {
 
     /// Remembers what was judged; what belongs to an older generation is forgotten, or ignored when it comes late.
     pub(super) fn remember(&self, identity: Identity, known: Known) {
-        let generation = known.generation;
+        let generation = known.basis.generation();
         let mut inodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if generation < inodes.0 {
             return;
@@ -51,12 +52,11 @@ impl Warm {
 
 #[cfg(test)]
 mod tests {
+    use doorward_policy::Sha256;
+
     use super::*;
     use crate::identify::FilesystemId;
-
-    fn known(generation: u64) -> Known {
-        Known { generation, answer: Answer::Allow, matters: false, only_root_writes: true }
-    }
+    use crate::judge::tests::TestRoot;
 
     fn identity(inode: u64) -> Identity {
         Identity { filesystem: FilesystemId(1), inode, changed_ns: 0, size: 1 }
@@ -64,22 +64,30 @@ mod tests {
 
     #[test]
     fn an_answer_holds_for_its_generation_and_its_inode() {
-        let warm = Warm::default();
-        warm.remember(identity(1), known(7));
-        assert_eq!(warm.known(7, &identity(1)), Some(known(7)));
-        assert_eq!(warm.known(7, &identity(2)), None);
-        assert_eq!(warm.known(8, &identity(1)), None);
-        warm.remember(identity(2), known(8));
-        assert_eq!((warm.known(8, &identity(1)), warm.known(8, &identity(2))), (None, Some(known(8))));
-        warm.remember(identity(3), known(7));
-        assert_eq!(warm.known(8, &identity(3)), None, "judged by what no longer counts");
+        let (warm, host) = (Warm::default(), TestRoot::new());
+        let known =
+            || Known { basis: host.judge.basis(&Sha256::new([1; 32])), answer: Answer::Allow, matters: false, only_root_writes: true };
+        let first = known();
+        warm.remember(identity(1), first);
+        let generation = host.judge.generation();
+        assert_eq!(warm.known(generation, &identity(1)), Some(first));
+        assert_eq!(warm.known(generation, &identity(2)), None);
+        host.turn_over();
+        let later = host.judge.generation();
+        assert_eq!(warm.known(later, &identity(1)), None);
+        let second = known();
+        warm.remember(identity(2), second);
+        assert_eq!((warm.known(later, &identity(1)), warm.known(later, &identity(2))), (None, Some(second)));
+        warm.remember(identity(3), first);
+        assert_eq!(warm.known(later, &identity(3)), None, "judged by what no longer counts");
     }
 
     #[test]
     fn room_is_bounded() {
-        let warm = Warm::default();
+        let (warm, host) = (Warm::default(), TestRoot::new());
+        let basis = host.judge.basis(&Sha256::new([1; 32]));
         for inode in 0..=INODES_MAX as u64 {
-            warm.remember(identity(inode), known(1));
+            warm.remember(identity(inode), Known { basis, answer: Answer::Allow, matters: false, only_root_writes: true });
         }
         assert_eq!(warm.0.lock().unwrap().1.len(), 1);
     }

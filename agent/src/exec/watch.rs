@@ -42,6 +42,7 @@ use crate::identify::{Identifier, Identity};
 use crate::judge::Judge;
 use crate::pending::Pending;
 use crate::system::group::{Class, DESCRIPTORS_PER_READ_MAX, Group, GroupError};
+use crate::system::priority;
 
 /// Events that may wait for the witness, whatever the limit of descriptors would allow.
 const QUEUE_EVENTS_MAX: u64 = 16_384;
@@ -52,7 +53,7 @@ const WITNESSES: usize = 2;
 /// Threads that read files, by what they read; more would only crowd the disk.
 const WORKERS: [Lane; 3] = [Lane::Small, Lane::Small, Lane::Large];
 /// Executions held at once, whatever the limit of descriptors would allow.
-const HELD_MAX: usize = 16_384;
+const HELD_MAX: usize = 1_024;
 /// The reader comes back from one piece of work within this, in milliseconds, or the daemon is stuck. All other threads may have to
 /// wait for a disk, which starting anew would not mend.
 const VITAL_LIMIT_MS: i64 = 30_000;
@@ -246,7 +247,9 @@ impl Watch {
         })?;
         let (deadlines, health, beat) = (Arc::clone(&self.deadlines), setup.health.clone(), Arc::clone(&setup.beat));
         let is_stopping = Arc::clone(&self.is_stopping);
+        let class = setup.class;
         threads.start("exec-deadline", move || {
+            raise(class, priority::ANSWERING);
             deadlines.run(&health, || beat(), || is_stopping.load(Ordering::Relaxed));
             Ok(())
         })?;
@@ -269,14 +272,19 @@ impl Watch {
             seen: Arc::clone(&senses.seen),
             own_pid: own_pid(),
         };
-        threads.start("exec-reader", move || reader.run().map_err(|error| error.to_string()))
+        threads.start("exec-reader", move || {
+            raise(class, priority::ANSWERING);
+            reader.run().map_err(|error| error.to_string())
+        })
     }
 
     /// The threads that find out what files are.
     fn start_judging(&self, threads: &Threads, setup: &Setup) -> std::io::Result<()> {
+        let class = setup.class;
         for _ in 0..WITNESSES {
             let (bench, pulse) = (Arc::clone(&self.bench), setup.slow.add("witness", SLOW_LIMIT_MS));
             threads.start("exec-witness", move || {
+                raise(class, priority::JUDGING);
                 bench.witness(&pulse);
                 Ok(())
             })?;
@@ -284,12 +292,16 @@ impl Watch {
         for lane in WORKERS {
             let (bench, pulse) = (Arc::clone(&self.bench), setup.slow.add("worker", SLOW_LIMIT_MS));
             threads.start("exec-worker", move || {
+                if lane == Lane::Small {
+                    raise(class, priority::JUDGING);
+                }
                 bench.work(lane, &pulse);
                 Ok(())
             })?;
         }
         let (bench, is_stopping) = (Arc::clone(&self.bench), Arc::clone(&self.is_stopping));
         threads.start("exec-parked", move || {
+            raise(class, priority::JUDGING);
             bench.outcomes.parked.run(&bench.outcomes, || is_stopping.load(Ordering::Relaxed));
             Ok(())
         })?;
@@ -444,6 +456,13 @@ fn bench(
         mounts: Arc::clone(mounts),
         health: setup.health.clone(),
         is_stopping: Arc::clone(is_stopping),
+    }
+}
+
+/// Where executions wait for this thread, it goes before those who start them by the thousand. Refused, it takes its turn like others.
+fn raise(class: Class, nice: i32) {
+    if class == Class::Permission {
+        let _ = priority::set(nice);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::system::shared::SharedPage;
 use crate::system::{inheritance, process};
 
 pub mod duty;
+mod group;
 mod vigil;
 
 /// How long the agent may be silent before the guard ends it. Longer than any wait for a processor on a busy host, shorter than

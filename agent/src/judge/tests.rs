@@ -39,6 +39,13 @@ impl TestRoot {
         self.identifier.file(&File::open(path).unwrap(), name.as_bytes(), true, &|| false).unwrap().unwrap()
     }
 
+    /// Changes something that bears on every file.
+    pub(crate) fn turn_over(&self) {
+        let lists = self.judge.lists();
+        let settings = doorward_proto::uplink::HostSettings { revision: lists.settings().revision + 1, ..Default::default() };
+        lists.take_settings(settings).unwrap().unwrap();
+    }
+
     fn judged(&self, name: &str) -> Judged {
         let file = self.identified(name);
         let path = PathBytes::new(self.path.join(name).as_os_str().as_bytes());

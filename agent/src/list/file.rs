@@ -6,11 +6,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use doorward_policy::TrustRules;
+use doorward_policy::{Sha256, TrustRules};
 use doorward_proto::snapshot::{Policy, Refusal};
 use doorward_proto::uplink::HostSettings;
 use serde::{Deserialize, Serialize};
 
+use super::change::{Change, changes};
 use super::{Lists, Trustee};
 use crate::system::durable;
 
@@ -19,6 +20,9 @@ const SETTINGS_FILE: &str = "settings.json";
 
 /// Largest settings file that is read: every exclusion at its longest, each byte escaped.
 const SETTINGS_BYTES_MAX: u64 = 8 << 20;
+
+/// Files turned one by one by a new policy; with more of them everything is judged again.
+const FILES_TURNED_MAX: usize = 1_024;
 
 /// Version of the settings file's form.
 const SETTINGS_VERSION: u32 = 1;
@@ -110,8 +114,14 @@ impl Lists {
     /// server sends it again.
     pub fn take_policy(&self, policy: Policy) -> Result<(), ListProblem> {
         let policy = Arc::new(policy);
-        self.policy.store(Arc::clone(&policy));
-        self.turn_over();
+        let old = self.policy.load_full();
+        // SECURITY: looked for before the policy is in force, so that nothing lies between that and the end of what was concluded before.
+        let files = files_that_differ(&old, &policy);
+        let last = self.policy.swap(Arc::clone(&policy));
+        match files {
+            Some(files) if Arc::ptr_eq(&old, &last) => files.iter().for_each(|file| self.stamps.turn(file)),
+            _ => self.stamps.turn_over(),
+        }
         self.policies.send_replace(Arc::clone(&policy));
         self.write(POLICY_FILE, || policy.encode())
     }
@@ -127,7 +137,7 @@ impl Lists {
         }
         let settings = Arc::new(settings);
         self.settings.store(Arc::clone(&settings));
-        self.turn_over();
+        self.stamps.turn_over();
         self.all_settings.send_replace(Arc::clone(&settings));
         let file = SettingsFile { version: SETTINGS_VERSION, settings: settings.as_ref().clone() };
         Ok(self.write(SETTINGS_FILE, || serde_json::to_vec_pretty(&file).expect("settings are plain values")))
@@ -138,6 +148,19 @@ impl Lists {
         let path = folder.join(name);
         durable::replace(&path, &content(), 0o600).map_err(|source| ListProblem::File { path, source })
     }
+}
+
+/// The files of which the policies say something different; `None` when more than single files may be judged differently.
+fn files_that_differ(old: &Policy, new: &Policy) -> Option<Vec<Sha256>> {
+    let mut files = Vec::new();
+    let mut is_general = old.rules() != new.rules();
+    if !is_general {
+        changes(old, new, |change| match change {
+            Change::File { file, .. } if files.len() < FILES_TURNED_MAX => files.push(file),
+            _ => is_general = true,
+        });
+    }
+    (!is_general).then_some(files)
 }
 
 fn read_policy(path: &Path, trustee: Trustee) -> Result<Option<Policy>, ListProblem> {

@@ -6,7 +6,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use doorward_policy::{Evidence, ProfileId, Sha256, Subject, TrustRules, Verdict as Judged, judge};
@@ -16,6 +15,7 @@ use tokio::sync::watch;
 
 mod change;
 mod file;
+mod stamp;
 mod subject;
 #[cfg(test)]
 mod tests;
@@ -23,8 +23,10 @@ mod weight;
 
 pub use change::{Change, changes};
 pub use file::{ListProblem, SettingsRefusal};
+pub use stamp::Stamp;
 pub use subject::ClosureClaim;
 
+use stamp::Stamps;
 use weight::Weights;
 
 /// Whose policy a host believes.
@@ -44,7 +46,7 @@ pub struct Lists {
     weights: Weights,
     policies: watch::Sender<Arc<Policy>>,
     all_settings: watch::Sender<Arc<HostSettings>>,
-    generation: AtomicU64,
+    stamps: Stamps,
 }
 
 impl Lists {
@@ -64,18 +66,32 @@ impl Lists {
             policy: ArcSwap::new(policy),
             settings: ArcSwap::new(settings),
             weights: Weights::default(),
-            generation: AtomicU64::new(0),
+            stamps: Stamps::default(),
         }
     }
 
-    /// Rises after every change of anything here, so that what was concluded before can be told from what holds now.
+    /// Rises after every change of what may bear on any file: rules, sources, settings, or more files than are looked at one by one.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        self.stamps.general()
     }
 
-    fn turn_over(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
+    /// Rises after every other change of what is said of a file, whichever it is.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.stamps.any()
+    }
+
+    /// Changes after every change of what is said of this file in particular. To be read before judging.
+    #[must_use]
+    pub fn stamp(&self, file: &Sha256) -> Stamp {
+        self.stamps.of(file)
+    }
+
+    /// Whether nothing was said since of the file this stamp is of. Waits for nobody.
+    #[must_use]
+    pub fn holds(&self, stamp: Stamp) -> bool {
+        self.stamps.holds(stamp)
     }
 
     /// The policy in force.
@@ -111,8 +127,7 @@ impl Lists {
     /// Takes verdicts into account that are newer than those before them, as `pending` says. Those that change no judgement are not
     /// kept here.
     pub fn take_verdicts<'a>(&self, verdicts: impl IntoIterator<Item = &'a Verdict>) {
-        self.weights.take(verdicts);
-        self.turn_over();
+        self.weights.take(verdicts, |file| self.stamps.turn(file));
     }
 
     /// The verdict on a file, if it is one that weighs: an allow on this host alone, a deny, or a threat. `pending` knows the others.

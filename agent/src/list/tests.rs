@@ -288,3 +288,45 @@ fn an_answer_a_verdict_does_not_give_is_no_answer() {
     let subject = lists.subject_with(&file(1), &Evidence::default(), OUTSIDE, Some(&told));
     assert_eq!(subject.facts.answer, Answer::None(doorward_policy::NoAnswer::NotAsked));
 }
+
+#[test]
+fn a_verdict_turns_its_own_file_alone_and_only_when_it_changes_a_judgement() {
+    let lists = Lists::unenrolled();
+    let stamps = || (lists.stamp(&file(1)), lists.stamp(&file(2)));
+    let before = stamps();
+    lists.take_verdicts([&verdict(1, Status::Unverified, "not_found", VerdictDecision::Undecided, 1)]);
+    assert_eq!((stamps(), lists.turns()), (before, 0), "nothing is known of it, as before");
+    lists.take_verdicts([&verdict(1, Status::Safe, "allowed", VerdictDecision::Allow, 2)]);
+    let allowed = stamps();
+    assert!(allowed.0 != before.0 && allowed.1 == before.1 && !lists.holds(before.0));
+    lists.take_verdicts([&verdict(1, Status::Unverified, "not_found", VerdictDecision::Undecided, 3)]);
+    assert!(!lists.holds(allowed.0) && lists.holds(allowed.1), "an allow that was taken back");
+    assert_eq!(lists.generation(), 0);
+}
+
+#[test]
+fn a_policy_turns_the_files_it_says_something_else_of_and_everything_when_its_rules_change() {
+    let (cms, folder) = (TestCms::new(), tempfile::tempdir().unwrap());
+    let (lists, _) = Lists::open(folder.path(), cms.trustee());
+    let allow = |byte| record(byte, RecordKind::FileAllowedByPerson);
+    lists.take_policy(cms.publish(1, [allow(1), allow(2)])).unwrap();
+    let generation = lists.generation();
+    let (one, two) = (lists.stamp(&file(1)), lists.stamp(&file(2)));
+    lists.take_policy(cms.publish(2, [record(1, RecordKind::FileDeniedByPerson), allow(2)])).unwrap();
+    assert!(!lists.holds(one) && lists.holds(two) && lists.generation() == generation);
+    let rules = TrustRules { package_level: Level::Signed, ..TrustRules::default() };
+    let other = Policy::publish(cms.profile, Position { epoch: 1, revision: 3 }, rules, [allow(2)], &cms.signer).unwrap();
+    lists.take_policy(other).unwrap();
+    assert!(lists.generation() > generation);
+}
+
+#[test]
+fn a_policy_that_changes_more_files_than_are_looked_at_turns_everything() {
+    let (cms, folder) = (TestCms::new(), tempfile::tempdir().unwrap());
+    let (lists, _) = Lists::open(folder.path(), cms.trustee());
+    let digest = |number: u32| Sha256::new(std::array::from_fn(|at| number.to_be_bytes()[at % 4]));
+    let many = (0..5_000).map(|number| Record::file(&digest(number), RecordKind::FileAllowedByPerson, RecordScope::Profile));
+    let generation = lists.generation();
+    lists.take_policy(cms.publish(1, many)).unwrap();
+    assert!(lists.generation() > generation);
+}

@@ -16,17 +16,24 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    pub(super) fn take<'a>(&self, verdicts: impl IntoIterator<Item = &'a Verdict>) {
+    /// Takes newer verdicts into account; `turned` is told of each file whose weight is another now, after it is.
+    pub(super) fn take<'a>(&self, verdicts: impl IntoIterator<Item = &'a Verdict>, turned: impl Fn(&Sha256)) {
         let mut kept = self.verdicts.write().unwrap_or_else(PoisonError::into_inner);
         for verdict in verdicts {
             if kept.get(&verdict.file).is_some_and(|known| known.change_id >= verdict.change_id) {
                 continue;
             }
-            if !weighs(verdict) {
-                kept.remove(&verdict.file);
-            } else if kept.len() < WEIGHTS_MAX || kept.contains_key(&verdict.file) {
+            if weighs(verdict) {
+                let has_room = kept.len() < WEIGHTS_MAX || kept.contains_key(&verdict.file);
+                if !has_room {
+                    continue;
+                }
                 kept.insert(verdict.file, Arc::new(verdict.clone()));
+            } else if kept.remove(&verdict.file).is_none() {
+                // Most verdicts say that nothing is known. They change no judgement, and nobody has to judge again for them.
+                continue;
             }
+            turned(&verdict.file);
         }
     }
 

@@ -15,6 +15,7 @@ pub mod limit;
 pub mod lock;
 pub mod memory;
 pub mod passing;
+pub mod priority;
 pub mod process;
 pub mod shared;
 pub mod xattr;

@@ -7,7 +7,7 @@ use crate::config::Settings;
 
 pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
     settings.check_server().map_err(|error| Failure::config(&error))?;
-    log::init(&settings.log).map_err(|error| Failure::config(&error))?;
+    let _log = log::init(&settings.log).map_err(|error| Failure::config(&error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Os, format!("cannot start: {error}")))?;
     runtime.block_on(crate::serve::serve(settings)).map_err(|error| Failure::new(error.exit(), error.to_string()))

@@ -1,5 +1,8 @@
 //! The real agent inside a lab, enrolled with a real CMS outside over loopback.
 
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use doorward_policy::Sha256;
@@ -14,6 +17,7 @@ use crate::site::{Program, Site, answer, configuration, eventually, eventually_w
 
 const PROGRAM: &str = "/usr/sbin/doorward-agent";
 const CONFIG: &str = "/etc/doorward/agent.toml";
+const LOUD_CONFIG: &str = "/etc/doorward/loud.toml";
 /// Longest between the settings' publication and the first execution that is held.
 const PROTECT_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -57,9 +61,41 @@ impl LabAgent<'_> {
         self.lab.assert_apart();
         let mut command = self.lab.entering(None);
         command.args(["exec", "--", PROGRAM, "--config", CONFIG, "run"]);
-        let program = Program::spawn_command("doorward-agent", command, self.lab.folder().join("agent.log"));
+        let program = Program::spawn_command("doorward-agent", command, self.log_file());
         self.warden = Some(Warden::watch(program.pid()));
         self.program = Some(program);
+    }
+
+    /// Starts the agent with everything logged that can be, standard error being `target`, and waits for nothing.
+    ///
+    /// # Panics
+    /// As [`LabAgent::run`].
+    pub fn run_logging_to(&mut self, target: Stdio) {
+        self.lab.assert_apart();
+        let log = "[log]\nfilter = \"trace\"\n";
+        self.lab.write(LOUD_CONFIG, (configuration("/var/lib/doorward-agent", "/run/doorward-agent", "/") + log).as_bytes(), "600");
+        let mut command = self.lab.entering(None);
+        command.args(["exec", "--", PROGRAM, "--config", LOUD_CONFIG, "run"]);
+        let program = Program::spawn_complaining_to("doorward-agent", command, self.log_file(), target);
+        self.warden = Some(Warden::watch(program.pid()));
+        self.program = Some(program);
+    }
+
+    /// Where it logs, unless told otherwise.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
+        self.lab.folder().join("agent.log")
+    }
+
+    /// Its threads of this name, as `/proc` has it.
+    ///
+    /// # Panics
+    /// When it is gone.
+    #[must_use]
+    pub fn threads(&self, name: &str) -> Vec<i32> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("a running agent").flatten();
+        let named = tasks.filter(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name));
+        named.filter_map(|task| task.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// Publishes protect for the profile, with what happens to files nothing settles (`allow`, `deny` or `hold`), and waits until the

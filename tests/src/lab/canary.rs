@@ -75,10 +75,11 @@ impl Lab {
         self.write(&format!("{}/{FILE}", point.trim_end_matches('/')), b"canary\n", "644");
     }
 
-    /// Where filesystems that hold files are mounted.
+    /// Where filesystems that hold files, and somebody who answers for them, are mounted.
     fn points(&self) -> Vec<String> {
         let points = self.mountinfo();
-        let points = points.lines().filter(|line| !line.contains(" - proc ") && !line.contains(" - sysfs "));
+        let without = [" - proc ", " - sysfs ", " - cgroup2 ", " - fuse "];
+        let points = points.lines().filter(|line| !without.iter().any(|kind| line.contains(kind)));
         points.filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect()
     }
 }

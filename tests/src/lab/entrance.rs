@@ -25,6 +25,7 @@ use nix::unistd::{Gid, Uid, chdir, setgid, setgroups, setuid, write as write_to}
 use serde::{Deserialize, Serialize};
 
 use super::attack::{self, Attack};
+use super::hindrance;
 
 /// Exit status when the kernel refused to execute, with the reason's number on standard error after [`REFUSAL`].
 pub(super) const REFUSED: u8 = 126;
@@ -115,6 +116,16 @@ pub enum Errand {
     },
     /// Print the mount table
     Mountinfo,
+    /// Stop a thread and keep it so
+    Trace {
+        /// Its number
+        thread: i32,
+    },
+    /// Mount a filesystem and never answer a request about it
+    ServeNothing {
+        /// Folder; it is made
+        point: PathBuf,
+    },
     /// Change a file while it is being judged, again and again
     Attack(Attack),
 }
@@ -152,6 +163,8 @@ impl Arguments {
                 mount(Some("lab"), point, Some(kind.as_str()), MsFlags::empty(), Some(options.as_str()))?;
             }
             Errand::Mountinfo => io::stdout().write_all(&fs::read("/proc/self/mountinfo")?)?,
+            Errand::Trace { thread } => hindrance::trace(*thread)?,
+            Errand::ServeNothing { point } => hindrance::serve_nothing(point)?,
             Errand::Attack(attack) => println!("{}", serde_json::to_string(&attack::run(attack)?)?),
         }
         Ok(ExitCode::SUCCESS)

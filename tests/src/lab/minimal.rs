@@ -63,7 +63,9 @@ pub(super) fn build(tree: &Path) {
 
 /// A few device nodes in the lab's own file system: the machine's `/dev` is one of its filesystems and must not be seen.
 pub(super) fn devices(tree: &Path) {
-    for (name, major, minor) in [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)] {
+    let random = [("random", 1, 8), ("urandom", 1, 9)];
+    for (name, major, minor) in [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("tty", 5, 0), ("fuse", 10, 229)].into_iter().chain(random)
+    {
         let path = tree.join("dev").join(name);
         let _ = fs::remove_file(&path);
         mknod(&path, SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(major, minor)).expect("a device node");

@@ -16,6 +16,7 @@ mod agent;
 mod canary;
 mod control_group;
 mod debian;
+mod hindrance;
 mod image;
 mod minimal;
 mod namespace;
@@ -26,5 +27,6 @@ mod warden;
 
 pub use agent::LabAgent;
 pub use canary::Canary;
+pub use hindrance::{ControlGroup, limit_descriptors, open_descriptors};
 pub use process::{COMMAND_LIMIT, Ended, Process};
 pub use root::Lab;

@@ -97,8 +97,9 @@ fn inside(device: &str, point: &Path, foreign: &BTreeSet<String>) -> Result<Name
 /// SECURITY: a permission mark belongs to the filesystem, not to the mount. One mount of the machine's root in here, of whatever
 /// folder, and the machine would wait for the agent under test.
 pub(super) fn check(mountinfo: &str, foreign: &BTreeSet<String>) -> Result<()> {
-    // The kernel has one sysfs for all, which holds no programs and is never marked.
-    let own = devices(&mountinfo.lines().filter(|line| !line.contains(" - sysfs ")).map(|line| format!("{line}\n")).collect::<String>());
+    // The kernel has one sysfs and one tree of control groups for all; they hold no programs and are never marked.
+    let is_for_all = |line: &&str| line.contains(" - sysfs ") || line.contains(" - cgroup2 ");
+    let own = devices(&mountinfo.lines().filter(|line| !is_for_all(line)).map(|line| format!("{line}\n")).collect::<String>());
     ensure!(!own.is_empty(), "the lab's mount table is empty");
     let shared: Vec<_> = own.intersection(foreign).collect();
     ensure!(shared.is_empty(), "the lab sees filesystems of the machine, {shared:?}:\n{mountinfo}");

@@ -60,6 +60,12 @@ impl Process {
         self.child.id()
     }
 
+    /// What it printed so far.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        text(&self.printed)
+    }
+
     /// Sends it a signal.
     ///
     /// # Panics

@@ -287,7 +287,7 @@ impl Lab {
         serde_json::from_str(&ended.stdout).unwrap_or_else(|error| nonsense(&ended, &error))
     }
 
-    fn do_errand(&self, arguments: &[&str], input: &[u8]) {
+    pub(super) fn do_errand(&self, arguments: &[&str], input: &[u8]) {
         let ended = self.errand(None, arguments, input).ended_within(WRITE_LIMIT);
         assert!(ended.success(), "doorward-lab {}: {}", arguments.join(" "), ended.stderr);
     }

@@ -57,9 +57,14 @@ impl Program {
     }
 
     /// Starts a command that is or becomes a program of the project; what it logs is appended to the file.
-    pub(crate) fn spawn_command(name: &str, mut command: Command, log: PathBuf) -> Self {
+    pub(crate) fn spawn_command(name: &str, command: Command, log: PathBuf) -> Self {
         let output = File::options().create(true).append(true).open(&log).expect("the log can be written");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        Self::spawn_complaining_to(name, command, log, output.into())
+    }
+
+    /// As [`Program::spawn_command`], with standard error elsewhere.
+    pub(crate) fn spawn_complaining_to(name: &str, mut command: Command, log: PathBuf, target: Stdio) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(target);
         let child = command.spawn().expect("the program starts");
         Self { name: name.to_owned(), child, log }
     }

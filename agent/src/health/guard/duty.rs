@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::poll::PollTimeout;
 
 use super::vigil::Vigil;
-use super::{ARMED, AT_POST_LOCKED, AT_POST_UNLOCKED, BEATS, STANDING};
+use super::{ARMED, AT_POST_LOCKED, AT_POST_UNLOCKED, BEATS, STANDING, group};
 use crate::system::shared::SharedPage;
 use crate::system::{inheritance, limit, process};
 
@@ -49,6 +49,7 @@ pub fn watch(period_ms: u64) -> io::Result<End> {
 /// a guard that might be killed is better than none.
 fn prepare() -> bool {
     limit::block_signals();
+    group::leave();
     // Already leading a session, when a person's shell arranged it so, is as good.
     let _ = nix::unistd::setsid();
     let _ = limit::forbid_core_dumps();

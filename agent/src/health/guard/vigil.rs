@@ -1,7 +1,7 @@
 //! When the guard loses patience. Only counts; the time comes in, and nobody is killed here.
 //!
-//! Silence is measured in time during which the guard itself ran. A machine that was paused, or a control group that was
-//! frozen, stops agent and guard alike: the first look afterwards sees an old count and proves nothing.
+//! Silence is measured in time during which the guard itself ran. A machine that was paused, or an older kind of control
+//! group that was frozen, stops agent and guard alike: the first look afterwards sees an old count and proves nothing.
 
 use super::duty::LOOK_MS;
 

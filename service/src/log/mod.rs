@@ -8,6 +8,10 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+mod lines;
+
+use lines::Lines;
+
 /// The `[log]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -47,28 +51,50 @@ pub enum LogError {
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
+    /// The thread that writes could not be started.
+    #[error("logging cannot be started: {0}")]
+    Thread(#[source] std::io::Error),
     /// Logging was set up before in this process.
     #[error("logging was set up twice")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Sets up logging for the whole process.
+/// Logging of this process. To be dropped at its end: the last lines are written then.
+#[derive(Debug)]
+#[must_use = "dropped at once, it writes what was logged so far and nothing is lost, but the last lines of the program may be"]
+pub struct Log(Option<Lines>);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Some(lines) = &self.0 {
+            lines.finish();
+        }
+    }
+}
+
+/// Sets up logging for the whole process. Standard error is written by a thread of its own, so that whoever logs never waits for it.
 ///
 /// # Errors
 /// When the filter cannot be parsed, or logging was set up already.
-pub fn init(settings: &Settings) -> Result<(), LogError> {
+pub fn init(settings: &Settings) -> Result<Log, LogError> {
     let filter = EnvFilter::try_new(&settings.filter).map_err(|source| LogError::Filter { filter: settings.filter.clone(), source })?;
     let registry = tracing_subscriber::registry().with(filter);
     let journal = if is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref()) { tracing_journald::layer().ok() } else { None };
-    let result = match (journal, settings.format) {
-        (Some(journal), _) => registry.with(journal).try_init(),
-        (None, Format::Json) => registry.with(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr)).try_init(),
-        (None, Format::Human) => {
+    if let Some(journal) = journal {
+        registry.with(journal).try_init().map_err(LogError::Twice)?;
+        return Ok(Log(None));
+    }
+    let lines = Lines::start(std::io::stderr()).map_err(LogError::Thread)?;
+    let writer = lines.clone();
+    let result = match settings.format {
+        Format::Json => registry.with(tracing_subscriber::fmt::layer().json().with_writer(writer)).try_init(),
+        Format::Human => {
             let colours = std::io::stderr().is_terminal();
-            registry.with(tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr)).try_init()
+            registry.with(tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(writer)).try_init()
         }
     };
-    result.map_err(LogError::Twice)
+    result.map_err(LogError::Twice)?;
+    Ok(Log(Some(lines)))
 }
 
 /// Whether standard error is the journal: the variable names its device and inode, and children inherit the variable even when

@@ -4,20 +4,23 @@ use std::time::Duration;
 
 use doorward_tests::lab::{Lab, LabAgent};
 use doorward_tests::site::{Site, eventually_within, unheard_of};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
-use crate::{CANARY_LIMIT, failing, minimal, rounds};
+use crate::{CANARY_LIMIT, minimal};
+
+mod cms;
+mod descriptors;
+mod freeze;
+mod full_disk;
+mod fuse;
+mod log;
+mod storm;
+mod trace;
 
 /// A stopped agent is killed by its guard after this.
 const GUARD_PERIOD: Duration = Duration::from_secs(5);
 /// Longest an execution waits for whatever is unknown of it, and a busy machine on top.
 const HOLD_LIMIT: Duration = Duration::from_millis(3500);
-/// Longest until the processes of a storm are all started or refused.
-const STORM_LIMIT: Duration = Duration::from_secs(120);
-/// Programs of the storm, many times that in long rounds.
-const STORM: u32 = 4_000;
-
 /// An agent that has nobody's word for unknown files and holds them.
 fn holding<'a>(lab: &'a Lab, site: &Site) -> LabAgent<'a> {
     let agent = lab.agent(site);
@@ -100,43 +103,4 @@ fn a_padded_program_of_five_gigabytes() {
     let ended = padded.within(HOLD_LIMIT).expect("reading on does not hold it past its deadline");
     assert!(ended.refusal().is_some(), "running out of time denies that file: {ended:?}");
     assert!(lab.spawn_as(1001, &["true"]).ended().success());
-}
-
-#[test]
-fn a_cms_that_stands_still() {
-    let Some(lab) = minimal() else { return };
-    let mut site = Site::start();
-    let _agent = holding(&lab, &site);
-    let cms = Pid::from_raw(i32::try_from(site.cms().pid()).unwrap());
-    kill(cms, Signal::SIGSTOP).unwrap();
-    lab.add_program("/opt/unknown", &unheard_of("asked of a CMS that stands still"));
-    let mut unknown = lab.spawn(&["/opt/unknown"]);
-    lab.assert_alive_within(CANARY_LIMIT);
-    let ended = unknown.within(HOLD_LIMIT).expect("nobody answers, and it does not wait for ever");
-    assert!(ended.refusal().is_some(), "{ended:?}");
-    kill(cms, Signal::SIGCONT).unwrap();
-}
-
-#[test]
-fn thousands_of_processes_of_one_user_while_another_works() {
-    let Some(lab) = minimal() else { return };
-    let site = Site::start();
-    let agent = holding(&lab, &site);
-    let storm = rounds(STORM);
-    lab.add_programs("/opt/storm", &failing("storm"), storm);
-    let script = format!("i=0; while [ $i -lt {storm} ]; do /opt/storm/$i 2>/dev/null & i=$((i+1)); done; wait");
-    let mut storm = lab.spawn_as(1000, &["sh", "-c", &script]);
-    let mut worst = Duration::ZERO;
-    let mut ended = None;
-    while ended.is_none() {
-        let canary = lab.canary_exec_as(1001);
-        worst = worst.max(canary.took.expect("a packaged program never waits for ever"));
-        assert_eq!(canary.errno, None, "{canary:?}");
-        ended = storm.within(Duration::from_millis(100));
-        assert!(worst < STORM_LIMIT);
-    }
-    eprintln!("the other user's worst start took {} ms", worst.as_millis());
-    assert!(worst <= CANARY_LIMIT, "{worst:?}");
-    lab.assert_alive_within(CANARY_LIMIT);
-    assert!(agent.holds_executions(), "{}", agent.log());
 }
