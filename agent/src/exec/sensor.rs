@@ -77,6 +77,15 @@ pub(super) struct Known {
     next: HashSet<(i32, u64, u64)>,
 }
 
+/// A look through all that run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sweep {
+    /// Only to know what ran before.
+    First,
+    /// For what was missed.
+    Later,
+}
+
 /// Why following the kernel's word ended.
 enum End {
     Stopped,
@@ -105,12 +114,14 @@ impl Sensor {
     /// Works until asked to stop.
     pub(super) fn run(&self, pulse: &Pulse) {
         let mut was_told = true;
+        // What ran before it was watched for is the catch-up's to report, and nobody's to end.
+        self.look_through(Sweep::First, pulse);
         loop {
             let end = match Connector::listen() {
                 Ok(connector) => {
                     was_told = true;
                     self.is_told.store(true, Ordering::Relaxed);
-                    self.look_through(pulse);
+                    self.look_through(Sweep::Later, pulse);
                     self.follow(&connector, pulse)
                 }
                 Err(error) => {
@@ -119,7 +130,7 @@ impl Sensor {
                     if std::mem::take(&mut was_told) {
                         tracing::warn!(%error, "programs in memory and in other namespaces are only found by looking through what runs");
                     }
-                    self.look_through(pulse);
+                    self.look_through(Sweep::Later, pulse);
                     self.pause(pulse)
                 }
             };
@@ -141,7 +152,7 @@ impl Sensor {
             }
             for _ in 0..EVENTS_AT_ONCE {
                 match connector.read() {
-                    Ok(Some(executed)) => self.look(executed.pid, executed.at_ns, false),
+                    Ok(Some(executed)) => self.look(executed.pid, executed.at_ns, None),
                     Ok(None) => break,
                     Err(error) => {
                         self.health.note(FailureReason::SensorLost);
@@ -153,7 +164,7 @@ impl Sensor {
                 }
             }
             if is_asked || swept.elapsed() >= SWEEP_INTERVAL {
-                self.look_through(pulse);
+                self.look_through(Sweep::Later, pulse);
                 swept = Instant::now();
             }
         }
@@ -167,7 +178,7 @@ impl Sensor {
             if is_over {
                 return End::Stopped;
             }
-            self.look_through(pulse);
+            self.look_through(Sweep::Later, pulse);
         }
         End::Lost
     }
@@ -192,17 +203,17 @@ impl Sensor {
     }
 
     /// Looks at every process there is.
-    fn look_through(&self, pulse: &Pulse) {
+    fn look_through(&self, sweep: Sweep, pulse: &Pulse) {
         for pid in executable::running() {
             pulse.beat(monotonic_ms());
-            self.look(pid, monotonic_ns(), true);
+            self.look(pid, monotonic_ns(), Some(sweep));
         }
         let mut known = self.known.borrow_mut();
         known.now = std::mem::take(&mut known.next);
     }
 
     /// Looks at what a process runs and hands on what the marks did not tell of.
-    fn look(&self, pid: i32, at_ns: u64, is_sweep: bool) {
+    fn look(&self, pid: i32, at_ns: u64, sweep: Option<Sweep>) {
         if pid == self.own_pid {
             return;
         }
@@ -218,9 +229,10 @@ impl Sensor {
         if is_watched && is_own && !self.fresh.holds(found.device, at_ns) || self.seen.has(pid, &found) {
             return;
         }
-        let is_new = self.remember((pid, found.device, found.inode), is_sweep);
+        let is_new = self.remember((pid, found.device, found.inode), sweep.is_some());
         // SECURITY: the process is alive after everything was read of it, so all of it was its own.
-        if is_sweep && !is_new || !self.scope.holds(pid) || !process::is_alive(&process) {
+        let is_known = sweep == Some(Sweep::First) || sweep == Some(Sweep::Later) && !is_new;
+        if is_known || !self.scope.holds(pid) || !process::is_alive(&process) {
             return;
         }
         let reach = self.reach(pid, mount, &found, &mounts);

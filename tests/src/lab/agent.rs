@@ -39,16 +39,22 @@ impl Lab {
     pub fn agent(&self, site: &Site) -> LabAgent<'_> {
         let program = std::fs::read(path("doorward-agent")).expect("the agent is built");
         self.install("doorward-agent", &[(PROGRAM.trim_start_matches('/'), &program)]);
-        let config = configuration("/var/lib/doorward-agent", "/run/doorward-agent", "/");
-        // SECURITY: without it, the agent would judge, and end, processes of the machine.
-        let config = format!("{config}[watch]\ncontrol_group = \"{}\"\n", self.control_group());
-        self.write(CONFIG, config.as_bytes(), "600");
+        self.configure(CONFIG, "");
         let mut agent = LabAgent { lab: self, id: String::new(), warden: None, program: None };
         let enrolled = agent.ask(&["enroll", "--cms", &site.url(), "--token", &site.token()]).expect("the agent enrolls");
         agent.id = enrolled["host_id"].as_str().expect("enroll prints the host id").to_owned();
         agent.run();
         eventually("the agent in the lab is connected", || agent.ask(&["status"]).ok().filter(|status| status["connected"] == true));
         agent
+    }
+
+    /// Writes a configuration for the agent; the only place that does.
+    ///
+    /// SECURITY: without its control group, the agent would judge, and end, processes of the machine.
+    fn configure(&self, path: &str, more: &str) {
+        let config = configuration("/var/lib/doorward-agent", "/run/doorward-agent", "/");
+        let config = format!("{config}[watch]\ncontrol_group = \"{}\"\n{more}", self.control_group());
+        self.write(path, config.as_bytes(), "600");
     }
 }
 
@@ -72,8 +78,7 @@ impl LabAgent<'_> {
     /// As [`LabAgent::run`].
     pub fn run_logging_to(&mut self, target: Stdio) {
         self.lab.assert_apart();
-        let log = "[log]\nfilter = \"trace\"\n";
-        self.lab.write(LOUD_CONFIG, (configuration("/var/lib/doorward-agent", "/run/doorward-agent", "/") + log).as_bytes(), "600");
+        self.lab.configure(LOUD_CONFIG, "[log]\nfilter = \"trace\"\n");
         let mut command = self.lab.entering(None);
         command.args(["exec", "--", PROGRAM, "--config", LOUD_CONFIG, "run"]);
         let program = Program::spawn_complaining_to("doorward-agent", command, self.log_file(), target);
