@@ -44,9 +44,12 @@ pub fn take(file: impl AsFd) -> io::Result<bool> {
     }
 }
 
-/// Takes a write lease, for as long as `file` is open: whoever opens the file meanwhile waits for it to be given up.
-#[cfg(test)]
-pub(crate) fn hold_for_writing(file: impl AsFd) -> io::Result<()> {
+/// Takes a write lease, for as long as `file` is open: whoever opens the file meanwhile waits for it to be given up. The daemon never
+/// does; the project's tests keep it from a file so.
+///
+/// # Errors
+/// As for [`has_no_writer`], and `EAGAIN` when somebody else has the file open.
+pub fn hold_for_writing(file: impl AsFd) -> io::Result<()> {
     set(&file, F_SETSIG, BREAK_SIGNAL)?;
     set(file, libc::F_SETLEASE, libc::F_WRLCK)?;
     Ok(())

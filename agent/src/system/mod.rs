@@ -13,6 +13,7 @@ pub mod inheritance;
 pub mod lease;
 pub mod limit;
 pub mod lock;
+pub mod mapping;
 pub mod memory;
 pub mod passing;
 pub mod priority;

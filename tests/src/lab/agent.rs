@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::process::COMMAND_LIMIT;
 use super::root::Lab;
-use super::warden::{Warden, holds_executions};
+use super::warden::{Warden, holds_executions, ignores};
 use crate::site::{Program, Site, answer, configuration, eventually, eventually_within, path};
 
 const PROGRAM: &str = "/usr/sbin/doorward-agent";
@@ -123,6 +123,16 @@ impl LabAgent<'_> {
     #[must_use]
     pub fn holds_executions(&self) -> bool {
         holds_executions(self.pid())
+    }
+
+    /// Whether the kernel no longer tells it of executions of the file at this path.
+    ///
+    /// # Panics
+    /// When there is no such file.
+    #[must_use]
+    pub fn ignores(&self, path: &str) -> bool {
+        let ended = self.lab.run(&["stat", "-c", "%i", path]);
+        ignores(self.pid(), ended.stdout.trim().parse().expect("a file has an inode number"))
     }
 
     /// The agent's process.

@@ -7,7 +7,6 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -18,14 +17,15 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, chdir, setgid, setgroups, setuid, write as write_to};
 use serde::{Deserialize, Serialize};
 
+use super::alteration::Alteration;
 use super::attack::{self, Attack};
 use super::hindrance;
+use super::passage::Passage;
 
 /// Exit status when the kernel refused to execute, with the reason's number on standard error after [`REFUSAL`].
 pub(super) const REFUSED: u8 = 126;
@@ -33,7 +33,7 @@ pub(super) const REFUSAL: &str = "doorward-lab: refused with errno ";
 
 /// The lab's own copy of this program.
 pub(super) const INSIDE: &str = "/usr/sbin/doorward-lab";
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Does one thing inside a lab.
 #[derive(Debug, Parser)]
@@ -64,8 +64,13 @@ pub enum Errand {
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
-    /// Become a program by a copy of it in memory
-    Memory {
+    /// Become a program in a way a shell has not
+    Through {
+        /// How
+        #[arg(value_enum)]
+        passage: Passage,
+        /// Folder for copies
+        folder: PathBuf,
         /// Program and arguments
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
@@ -102,6 +107,14 @@ pub enum Errand {
     },
     /// Remove a file
     Remove {
+        /// File
+        path: PathBuf,
+    },
+    /// Alter a file; standard input is its new content
+    Alter {
+        /// How
+        #[arg(value_enum)]
+        alteration: Alteration,
         /// File
         path: PathBuf,
     },
@@ -152,12 +165,13 @@ impl Arguments {
         let entrance = self.control_group.as_ref().map(|group| File::options().write(true).open(group)).transpose()?;
         self.enter()?;
         match &self.errand {
-            Errand::Exec { .. } | Errand::Memory { .. } => return go_on_inside(entrance.context("the lab's control group")?),
+            Errand::Exec { .. } | Errand::Through { .. } => return go_on_inside(entrance.context("the lab's control group")?),
             Errand::Start { program } => print(&[start(program)])?,
             Errand::Open { paths } => print(&paths.iter().map(|path| open(path)).collect::<Vec<_>>())?,
             Errand::Write { path, mode, append, length } => write(path, mode, *append, *length)?,
             Errand::Fill { folder, count } => fill(folder, *count)?,
             Errand::Remove { path } => fs::remove_file(path)?,
+            Errand::Alter { alteration, path } => alteration.apply(path, &input()?)?,
             Errand::Mount { kind, options, point } => {
                 fs::create_dir_all(point)?;
                 mount(Some("lab"), point, Some(kind.as_str()), MsFlags::empty(), Some(options.as_str()))?;
@@ -190,7 +204,7 @@ impl Arguments {
         write_to(io::stdin(), b"0").context("the lab's control group")?;
         Ok(match &self.errand {
             Errand::Exec { command } => become_program(command),
-            Errand::Memory { command } => become_copy(command)?,
+            Errand::Through { passage, folder, command } => passage.go(folder, command)?,
             _ => bail!("that is done from outside"),
         })
     }
@@ -199,25 +213,19 @@ impl Arguments {
 /// Goes on with the lab's own copy of this program: the agent there looks after the control group, and what lies on a file system of
 /// the machine it would end.
 fn go_on_inside(entrance: File) -> Result<ExitCode> {
-    let arguments = std::env::args_os().skip_while(|argument| argument != "exec" && argument != "memory");
+    let arguments = std::env::args_os().skip_while(|argument| argument != "exec" && argument != "through");
     Err(clean(INSIDE).arg("--inside").args(arguments).stdin(entrance).exec()).with_context(|| format!("{INSIDE} in the lab"))
 }
 
-fn become_program(command: &[OsString]) -> ExitCode {
+pub(super) fn become_program(command: &[OsString]) -> ExitCode {
     let error = clean(&command[0]).args(&command[1..]).stdin(Stdio::null()).exec();
-    eprintln!("{REFUSAL}{}", error.raw_os_error().unwrap_or_default());
-    ExitCode::from(REFUSED)
+    refused(error.raw_os_error().unwrap_or_default())
 }
 
-fn become_copy(command: &[OsString]) -> Result<ExitCode> {
-    let mut copy = File::from(memfd_create("copy", MFdFlags::MFD_CLOEXEC)?);
-    copy.write_all(&fs::read(&command[0])?)?;
-    // What is open for writing cannot be executed.
-    let reader = File::open(format!("/proc/self/fd/{}", copy.as_raw_fd()))?;
-    drop(copy);
-    let mut renamed = vec![OsString::from(format!("/proc/self/fd/{}", reader.as_raw_fd()))];
-    renamed.extend(command[1..].iter().cloned());
-    Ok(become_program(&renamed))
+/// Says that the kernel refused to execute, and why.
+pub(super) fn refused(errno: i32) -> ExitCode {
+    eprintln!("{REFUSAL}{errno}");
+    ExitCode::from(REFUSED)
 }
 
 /// A command that knows nothing of the machine's environment.

@@ -9,8 +9,10 @@
 //! of the machine may ever be bind-mounted into a lab: copy instead. The kernel tells an agent of the machine's processes, too: it is
 //! told to look after those of the lab's [control group](control_group) alone.
 
+pub mod alteration;
 pub mod attack;
 pub mod entrance;
+pub mod passage;
 
 mod agent;
 mod canary;
@@ -23,7 +25,9 @@ mod namespace;
 mod package;
 mod process;
 mod root;
+mod starter;
 mod warden;
+mod way;
 
 pub use agent::LabAgent;
 pub use canary::Canary;

@@ -10,11 +10,13 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
+use super::alteration::Alteration;
 use super::attack::{Tally, Way};
 use super::control_group::ControlGroup;
 use super::entrance::INSIDE;
 use super::image::{self, Loop};
 use super::namespace::{self, Namespace};
+use super::passage::Passage;
 use super::process::{COMMAND_LIMIT, Ended, Process};
 use super::{debian, minimal, package};
 use crate::site::path;
@@ -157,14 +159,14 @@ impl Lab {
         self.errand(user, &arguments, b"")
     }
 
-    /// Starts, as a user, a program from a copy in memory, where no file system has it.
+    /// Starts a program as a user in a way a shell has not; `folder` is where this user may write, for the ways that copy it.
     ///
     /// # Panics
     /// As [`Lab::spawn`].
     #[must_use]
-    pub fn spawn_from_memory(&self, user: u32, program: &str, arguments: &[&str]) -> Process {
-        let mut errand = vec!["memory", "--", program];
-        errand.extend(arguments);
+    pub fn spawn_through(&self, user: u32, passage: Passage, folder: &str, command: &[&str]) -> Process {
+        let mut errand = vec!["through", passage.word(), folder, "--"];
+        errand.extend(command);
         self.errand(Some(user), &errand, b"")
     }
 
@@ -225,6 +227,14 @@ impl Lab {
         self.do_errand(&["fill", folder, &count.to_string()], content);
     }
 
+    /// Alters a file as root.
+    ///
+    /// # Panics
+    /// When it cannot be altered.
+    pub fn alter(&self, alteration: Alteration, path: &str, content: &[u8]) {
+        self.do_errand(&["alter", alteration.word(), path], content);
+    }
+
     /// Removes a file.
     ///
     /// # Panics
@@ -281,8 +291,25 @@ impl Lab {
     /// # Panics
     /// When it does not come to its end.
     #[must_use]
-    pub fn attack(&self, user: u32, way: Way, [good, bad, victim]: [&str; 3], rounds: u32) -> Tally {
-        let arguments = ["attack", way.word(), good, bad, victim, &rounds.to_string()];
+    pub fn attack(&self, user: u32, way: Way, programs: [&str; 3], rounds: u32) -> Tally {
+        self.do_attack(user, way, programs, rounds, &[])
+    }
+
+    /// As [`Lab::attack`] on files of this length, which take as long to judge as the moments of the change are spread over.
+    ///
+    /// # Panics
+    /// As [`Lab::attack`].
+    #[must_use]
+    pub fn attack_padded(&self, user: u32, way: Way, programs: [&str; 3], rounds: u32, length: u64, spread: Duration) -> Tally {
+        let (length, spread_ms) = (length.to_string(), spread.as_millis().to_string());
+        self.do_attack(user, way, programs, rounds, &["--length", &length, "--spread-ms", &spread_ms])
+    }
+
+    fn do_attack(&self, user: u32, way: Way, [good, bad, victim]: [&str; 3], rounds: u32, options: &[&str]) -> Tally {
+        let rounds = rounds.to_string();
+        let mut arguments = vec!["attack"];
+        arguments.extend(options);
+        arguments.extend([way.word(), good, bad, victim, &rounds]);
         let ended = self.errand(Some(user), &arguments, b"").ended_within(ATTACK_LIMIT);
         serde_json::from_str(&ended.stdout).unwrap_or_else(|error| nonsense(&ended, &error))
     }

@@ -76,11 +76,28 @@ pub(super) fn holds_executions(pid: u32) -> bool {
     marks(pid).iter().any(|mark| mark.mask & PERMISSION_MASK != 0)
 }
 
+/// Whether a process asked the kernel not to tell it of executions of a file, by its inode number, on whatever filesystem.
+pub(super) fn ignores(pid: u32, inode: u64) -> bool {
+    lines(pid).iter().filter_map(|line| ignored(line)).any(|ignored| ignored == inode)
+}
+
 /// Marks on filesystems in all groups of a process.
 fn marks(pid: u32) -> Vec<Mark> {
+    lines(pid).iter().filter_map(|line| mark(line)).collect()
+}
+
+fn lines(pid: u32) -> Vec<String> {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return Vec::new() };
     let texts = descriptors.flatten().filter_map(|descriptor| fs::read_to_string(descriptor.path()).ok());
-    texts.flat_map(|text| text.lines().filter_map(mark).collect::<Vec<_>>()).collect()
+    texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// `fanotify ino:2b sdev:fe00000 mflags:200 mask:8 ignored_mask:40000 fhandle-bytes:8 …`: the inode of a mark that ignores executions.
+fn ignored(line: &str) -> Option<u64> {
+    let mut fields = line.strip_prefix("fanotify ino:")?.split(' ');
+    let inode = u64::from_str_radix(fields.next()?, 16).ok()?;
+    let mask = u64::from_str_radix(fields.find_map(|field| field.strip_prefix("ignored_mask:"))?, 16).ok()?;
+    (mask & PERMISSION_MASK != 0).then_some(inode)
 }
 
 /// `fanotify sdev:fe00000 mflags:0 mask:1000 ignored_mask:0`: see `proc_pid_fdinfo(5)`.
@@ -103,6 +120,13 @@ mod tests {
         assert_eq!(mark("fanotify sdev:700001 mflags:0 mask:1000 ignored_mask:0").unwrap().device, "7:1");
         assert_eq!(mark("fanotify ino:2b sdev:fe00000 mflags:200 mask:0 ignored_mask:1000 fhandle-bytes:8"), None);
         assert_eq!(mark("fanotify flags:0 event-flags:8000"), None);
+    }
+
+    #[test]
+    fn files_whose_executions_are_ignored_are_known_by_their_inode() {
+        assert_eq!(ignored("fanotify ino:2b sdev:fe00000 mflags:200 mask:8 ignored_mask:40000 fhandle-bytes:8"), Some(0x2b));
+        assert_eq!(ignored("fanotify ino:2b sdev:fe00000 mflags:200 mask:8 ignored_mask:0 fhandle-bytes:8"), None);
+        assert_eq!(ignored("fanotify sdev:fe00000 mflags:0 mask:40000 ignored_mask:40000"), None);
     }
 
     #[test]

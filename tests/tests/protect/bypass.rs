@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use doorward_policy::Sha256;
+use doorward_tests::lab::passage::Passage;
 use doorward_tests::lab::{Lab, LabAgent};
 use doorward_tests::site::{Site, eventually, sha256, unheard_of};
 use nix::sys::signal::Signal;
@@ -11,14 +12,14 @@ use serde_json::Value;
 use crate::{copy_of, minimal, rounds};
 
 /// Where everybody finds the program that is denied.
-const TOOL: &str = "/opt/tool";
+pub(crate) const TOOL: &str = "/opt/tool";
 /// Longest from the start of what is denied to its end.
-const END_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const END_LIMIT: Duration = Duration::from_secs(10);
 /// Starts on file systems that were mounted that very moment, in long rounds.
 const FRESH_MOUNTS: u32 = 400;
 
 /// An agent in protect that knows [`TOOL`], this copy of a program, as denied and otherwise lets everything run.
-fn denying<'a>(lab: &'a Lab, site: &Site, program: &str) -> (LabAgent<'a>, Sha256) {
+pub(crate) fn denying<'a>(lab: &'a Lab, site: &Site, program: &str) -> (LabAgent<'a>, Sha256) {
     let tool = copy_of(program, "denied wherever it runs");
     lab.add_program(TOOL, &tool);
     let agent = lab.agent(site);
@@ -68,7 +69,7 @@ fn a_program_in_memory() {
     let Some(lab) = minimal() else { return };
     let site = Site::start();
     let (_agent, tool) = denying(&lab, &site, "sleep");
-    let ended = lab.spawn_from_memory(1000, TOOL, &["600"]).ended_within(END_LIMIT);
+    let ended = lab.spawn_through(1000, Passage::Memory, "/home/ann", &[TOOL, "600"]).ended_within(END_LIMIT);
     assert_eq!(ended.signal(), Some(Signal::SIGKILL as i32), "{ended:?}");
     let _ = ended_late(&site, &tool);
 }

@@ -5,10 +5,13 @@
 mod apart;
 mod attack;
 mod bypass;
+mod container;
+mod coverage;
 mod denial;
 mod detect;
 mod hang;
 mod hold;
+mod ignore;
 mod mount;
 mod package;
 mod turned;

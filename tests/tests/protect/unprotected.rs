@@ -20,6 +20,9 @@ fn a_file_changed_in_time_runs_changed() {
         assert!(tally.good > 0 && tally.bad > 0, "{}: {tally:?}", way.word());
         assert_eq!((tally.denied, tally.killed), (0, 0), "nobody is there to deny: {tally:?}");
     }
+    // What somebody has mapped for writing the kernel itself does not start.
+    let tally = lab.attack(1000, Way::Mapping, ["/opt/good", "/opt/bad", "/home/ann/victim"], ROUNDS);
+    assert_eq!((tally.good, tally.busy), (ROUNDS, ROUNDS), "{tally:?}");
 }
 
 #[test]
