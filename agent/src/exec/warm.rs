@@ -23,6 +23,13 @@ pub(super) struct Known {
     pub(super) only_root_writes: bool,
 }
 
+impl Known {
+    /// Whether the kernel may be asked not to tell of the file: it is allowed, nobody need hear of it, and only root can change it.
+    pub(super) fn is_silent(&self) -> bool {
+        self.answer == Answer::Allow && !self.matters && self.only_root_writes
+    }
+}
+
 /// Answers by inode. The lock is never held across anything but a look.
 #[derive(Debug, Default)]
 pub(super) struct Warm(Mutex<(u64, HashMap<Identity, Known>)>);
@@ -73,6 +80,14 @@ mod tests {
         assert_eq!((warm.known(8, &identity(1)), warm.known(8, &identity(2))), (None, Some(known(8))));
         warm.remember(identity(3), known(7));
         assert_eq!(warm.known(8, &identity(3)), None, "judged by what no longer counts");
+    }
+
+    #[test]
+    fn only_what_is_allowed_unremarkable_and_roots_is_silent() {
+        assert!(known(1).is_silent());
+        assert!(!Known { answer: Answer::Deny, ..known(1) }.is_silent());
+        assert!(!Known { matters: true, ..known(1) }.is_silent());
+        assert!(!Known { only_root_writes: false, ..known(1) }.is_silent());
     }
 
     #[test]
