@@ -8,9 +8,19 @@ use crate::binary::{self, Profile};
 use crate::distribution::{self, Need};
 use crate::step::{self, Outcome};
 
+/// Peers, and what it takes to make a host of its own to measure in. What is measured there is installed there and nowhere else.
+const NEEDS: &[Need] = &[
+    Need { program: "debsums", package: "debsums" },
+    Need { program: "mkfs.ext4", package: "e2fsprogs" },
+    Need { program: "mount", package: "mount" },
+    Need { program: "losetup", package: "mount" },
+    Need { program: "debootstrap", package: "debootstrap" },
+    Need { program: "strip", package: "binutils" },
+];
+
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Which figures: scan
+    /// Which figures: scan, exec
     name: String,
     /// Print one JSON object on the last line
     #[arg(long)]
@@ -21,7 +31,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
-    distribution::ensure(&[Need { program: "debsums", package: "debsums" }])?;
+    distribution::ensure(NEEDS)?;
     let folder = binary::build(Profile::Release)?;
     let mut bench = Command::new(folder.join("doorward-bench"));
     // Some figures are of the programs themselves.

@@ -29,8 +29,10 @@ use super::mount::{self, Mount, Mounts, Watching};
 use super::reader::{Manner, Sighting, user_of};
 use super::scope::Scope;
 use super::seen::Seen;
+use super::warm::Warm;
 use super::{Counters, executable, monotonic_ms, monotonic_ns};
 use crate::health::{FailureReason, Health, Pulse};
+use crate::identify::{Identifier, Identity};
 use crate::judge::Judge;
 use crate::system::connector::{Connector, ConnectorError};
 use crate::system::glance::{Glance, glance};
@@ -54,6 +56,8 @@ pub(super) struct Sensor {
     pub(super) queue: Arc<Line>,
     pub(super) seen: Arc<Seen>,
     pub(super) fresh: Arc<Fresh>,
+    pub(super) warm: Arc<Warm>,
+    pub(super) identifier: Arc<Identifier>,
     pub(super) judge: Arc<Judge>,
     pub(super) scope: Scope,
     pub(super) counters: Arc<Counters>,
@@ -226,7 +230,8 @@ impl Sensor {
         let mounts = self.mounts.load();
         let mount = mount::id_of(&file);
         let is_own = mount.is_some_and(|id| mounts.by_id(id).is_some()) || mounts.has_device(found.device);
-        if is_watched && is_own && !self.fresh.holds(found.device, at_ns) || self.seen.has(pid, &found) {
+        let is_told_of = || !self.fresh.holds(found.device, at_ns) || self.is_settled(&found);
+        if is_watched && is_own && is_told_of() || self.seen.has(pid, &found) {
             return;
         }
         let is_new = self.remember((pid, found.device, found.inode), sweep.is_some());
@@ -247,6 +252,15 @@ impl Sensor {
             known.now.remove(&(pid, found.device, found.inode));
             known.next.remove(&(pid, found.device, found.inode));
         }
+    }
+
+    /// Whether the answer for this very content is known and is what makes the marks silent about a file: nobody need hear of it.
+    ///
+    /// PERF: without it, every start of a system program in a mark's first minute is judged anew, at some 200 us each.
+    fn is_settled(&self, found: &Glance) -> bool {
+        let Some(filesystem) = self.identifier.filesystems().known(found.device) else { return false };
+        let identity = Identity { filesystem, inode: found.inode, changed_ns: found.changed_ns, size: found.size };
+        self.warm.known(self.judge.generation(), &identity).is_some_and(|known| known.is_silent() && self.judge.holds(&known.basis))
     }
 
     fn remember(&self, executable: (i32, u64, u64), is_sweep: bool) -> bool {

@@ -24,6 +24,13 @@ pub(super) struct Known {
     pub(super) only_root_writes: bool,
 }
 
+impl Known {
+    /// Whether the kernel may be asked not to tell of the file: it is allowed, nobody need hear of it, and only root can change it.
+    pub(super) fn is_silent(&self) -> bool {
+        self.answer == Answer::Allow && !self.matters && self.only_root_writes
+    }
+}
+
 /// Answers by inode. The lock is never held across anything but a look.
 #[derive(Debug, Default)]
 pub(super) struct Warm(Mutex<(u64, HashMap<Identity, Known>)>);
@@ -80,6 +87,16 @@ mod tests {
         assert_eq!((warm.known(later, &identity(1)), warm.known(later, &identity(2))), (None, Some(second)));
         warm.remember(identity(3), first);
         assert_eq!(warm.known(later, &identity(3)), None, "judged by what no longer counts");
+    }
+
+    #[test]
+    fn only_what_is_allowed_unremarkable_and_roots_is_silent() {
+        let basis = TestRoot::new().judge.basis(&Sha256::new([1; 32]));
+        let known = Known { basis, answer: Answer::Allow, matters: false, only_root_writes: true };
+        assert!(known.is_silent());
+        assert!(!Known { answer: Answer::Deny, ..known }.is_silent());
+        assert!(!Known { matters: true, ..known }.is_silent());
+        assert!(!Known { only_root_writes: false, ..known }.is_silent());
     }
 
     #[test]

@@ -324,6 +324,8 @@ impl Watch {
             queue: Arc::clone(&self.bench.queue),
             seen,
             fresh,
+            warm: Arc::clone(&self.bench.outcomes.warm),
+            identifier: Arc::clone(&setup.identifier),
             judge: Arc::clone(&setup.judge),
             scope: Scope::new(&setup.control_group),
             counters: Arc::clone(&setup.counters),

@@ -1,5 +1,6 @@
 //! What a bench prints: a table for people, one JSON object for programs.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -10,7 +11,7 @@ use super::machine::Machine;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// `bench.figure`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Of both numbers.
     pub unit: &'static str,
     /// The project's.
@@ -26,14 +27,16 @@ pub struct Row {
 impl Row {
     /// A cost: less is better.
     #[must_use]
-    pub fn cost(name: &'static str, unit: &'static str, ours: f64, peer_name: &'static str, peer: Option<f64>) -> Self {
+    pub fn cost(name: impl Into<Cow<'static, str>>, unit: &'static str, ours: f64, peer_name: &'static str, peer: Option<f64>) -> Self {
+        let name = name.into();
         let ratio = peer.filter(|peer| *peer > 0.0).map(|peer| rounded(ours / peer));
         Self { name, unit, ours: rounded(ours), peer: peer.map(rounded), peer_name: Some(peer_name), ratio }
     }
 
     /// A figure that stands alone.
     #[must_use]
-    pub fn alone(name: &'static str, unit: &'static str, ours: f64) -> Self {
+    pub fn alone(name: impl Into<Cow<'static, str>>, unit: &'static str, ours: f64) -> Self {
+        let name = name.into();
         Self { name, unit, ours: rounded(ours), peer: None, peer_name: None, ratio: None }
     }
 }
@@ -55,11 +58,11 @@ pub struct Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<16} {:>10} {:>10} {:>7}  {:<4} peer", "figure", "ours", "peer", "ratio", "unit")?;
+        writeln!(f, "{:<24} {:>10} {:>10} {:>7}  {:<4} peer", "figure", "ours", "peer", "ratio", "unit")?;
         for row in &self.rows {
             let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| format!("{number:.3}"));
             let (ours, peer, ratio) = (number(Some(row.ours)), number(row.peer), number(row.ratio));
-            writeln!(f, "{:<16} {ours:>10} {peer:>10} {ratio:>7}  {:<4} {}", row.name, row.unit, row.peer_name.unwrap_or("-"))?;
+            writeln!(f, "{:<24} {ours:>10} {peer:>10} {ratio:>7}  {:<4} {}", row.name, row.unit, row.peer_name.unwrap_or("-"))?;
         }
         write!(f, "{}", self.machine)
     }

@@ -44,3 +44,9 @@ impl fmt::Display for Machine {
         self.notes.iter().try_for_each(|note| writeln!(f, "- {note}"))
     }
 }
+
+/// The kernel's load averages, of one, five and fifteen minutes.
+pub(super) fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').take(3).collect::<Vec<_>>().join(" ")
+}

@@ -48,9 +48,17 @@ pub(super) enum Side {
 }
 
 /// Runs both sides in turn, the first one changing from round to round.
-pub(super) fn alternate(rounds: usize, mut run: impl FnMut(Side) -> Result<()>) -> Result<()> {
+pub(super) fn alternate(rounds: usize, run: impl FnMut(Side) -> Result<()>) -> Result<()> {
+    in_turn(&[Side::Ours, Side::Peer], rounds, run)
+}
+
+/// Runs all sides in turn, backwards every other round.
+pub(super) fn in_turn<S: Copy>(sides: &[S], rounds: usize, mut run: impl FnMut(S) -> Result<()>) -> Result<()> {
     for round in 0..rounds {
-        let order = if round % 2 == 0 { [Side::Ours, Side::Peer] } else { [Side::Peer, Side::Ours] };
+        let mut order = sides.to_vec();
+        if round % 2 == 1 {
+            order.reverse();
+        }
         order.into_iter().try_for_each(&mut run)?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use clap::Parser;
+use doorward_tests::bench::exec::ExecBench;
 use doorward_tests::bench::round::Round;
 use doorward_tests::bench::scan::ScanBench;
 
@@ -12,6 +13,8 @@ use doorward_tests::bench::scan::ScanBench;
 enum Bench {
     /// Scanning: first scan, packaged files, rescan, memory
     Scan(ScanBench),
+    /// Executing: warm and first starts, opens, a build, and what the agent itself takes
+    Exec(ExecBench),
     /// One measured round; started by the others
     #[command(hide = true)]
     Round(Round),
@@ -20,6 +23,7 @@ enum Bench {
 fn main() -> Result<()> {
     match Bench::parse() {
         Bench::Scan(bench) => bench.run(),
+        Bench::Exec(bench) => bench.run(),
         Bench::Round(round) => round.run(),
     }
 }

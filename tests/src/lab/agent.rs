@@ -12,12 +12,14 @@ use serde_json::Value;
 
 use super::process::COMMAND_LIMIT;
 use super::root::Lab;
-use super::warden::{Warden, holds_executions, ignores};
+use super::warden::{Warden, has_marks, holds_executions, ignores};
 use crate::site::{Program, Site, answer, configuration, eventually, eventually_within, path};
 
 const PROGRAM: &str = "/usr/sbin/doorward-agent";
 const CONFIG: &str = "/etc/doorward/agent.toml";
 const LOUD_CONFIG: &str = "/etc/doorward/loud.toml";
+/// What it knows of files it has read.
+const IDENTITIES: &str = "/var/lib/doorward-agent/identity";
 /// Longest between the settings' publication and the first execution that is held.
 const PROTECT_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -116,6 +118,23 @@ impl LabAgent<'_> {
         eventually_within(PROTECT_DEADLINE, "the agent protects: it has a permission mark", || holds_executions(pid).then_some(()));
         eventually_within(PROTECT_DEADLINE, "the agent says that it protects", || {
             self.ask(&["status"]).ok().filter(|status| status["mode"] == "protect")
+        });
+    }
+
+    /// Starts it anew as on a host that has never seen a file, and waits until it works in this mode, `detect` or `protect`.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub fn restart_knowing_nothing(&mut self, site: &Site, mode: &str) {
+        self.kill();
+        self.lab.must(&["rm", "-rf", IDENTITIES]);
+        let _ = site.ask(&["profile", "set", "default", &format!("mode={mode}"), "unverified_action=allow"]);
+        let _ = site.ask(&["profile", "publish", "default"]);
+        self.run();
+        eventually_within(PROTECT_DEADLINE, &format!("the agent works in {mode}"), || {
+            let status = self.ask(&["status"]).ok()?;
+            let is_watching = has_marks(self.pid()) && self.holds_executions() == (mode == "protect");
+            (status["mode"] == mode && status["connected"] == true && is_watching).then_some(())
         });
     }
 

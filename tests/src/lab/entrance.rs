@@ -24,8 +24,10 @@ use serde::{Deserialize, Serialize};
 
 use super::alteration::Alteration;
 use super::attack::{self, Attack};
+use super::floor;
 use super::hindrance;
 use super::passage::Passage;
+use super::repeat::{self, Repeat};
 
 /// Exit status when the kernel refused to execute, with the reason's number on standard error after [`REFUSAL`].
 pub(super) const REFUSED: u8 = 126;
@@ -33,6 +35,8 @@ pub(super) const REFUSAL: &str = "doorward-lab: refused with errno ";
 
 /// The lab's own copy of this program.
 pub(super) const INSIDE: &str = "/usr/sbin/doorward-lab";
+/// Errands of that copy.
+const DONE_INSIDE: [&str; 3] = ["exec", "through", "repeat"];
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Does one thing inside a lab.
@@ -141,6 +145,10 @@ pub enum Errand {
     },
     /// Change a file while it is being judged, again and again
     Attack(Attack),
+    /// Do the same small thing again and again, and print what it took
+    Repeat(Repeat),
+    /// Hold executions on the lab's own disk with the least that can hold any, until killed
+    Floor,
 }
 
 /// How one execution or open went, as `start` and `open` print it.
@@ -165,7 +173,9 @@ impl Arguments {
         let entrance = self.control_group.as_ref().map(|group| File::options().write(true).open(group)).transpose()?;
         self.enter()?;
         match &self.errand {
-            Errand::Exec { .. } | Errand::Through { .. } => return go_on_inside(entrance.context("the lab's control group")?),
+            Errand::Exec { .. } | Errand::Through { .. } | Errand::Repeat(_) => {
+                return go_on_inside(entrance.context("the lab's control group")?);
+            }
             Errand::Start { program } => print(&[start(program)])?,
             Errand::Open { paths } => print(&paths.iter().map(|path| open(path)).collect::<Vec<_>>())?,
             Errand::Write { path, mode, append, length } => write(path, mode, *append, *length)?,
@@ -180,6 +190,7 @@ impl Arguments {
             Errand::Trace { thread } => hindrance::trace(*thread)?,
             Errand::ServeNothing { point } => hindrance::serve_nothing(point)?,
             Errand::Attack(attack) => println!("{}", serde_json::to_string(&attack::run(attack)?)?),
+            Errand::Floor => floor::run()?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -205,6 +216,10 @@ impl Arguments {
         Ok(match &self.errand {
             Errand::Exec { command } => become_program(command),
             Errand::Through { passage, folder, command } => passage.go(folder, command)?,
+            Errand::Repeat(repeat) => {
+                println!("{}", serde_json::to_string(&repeat::run(repeat)?)?);
+                ExitCode::SUCCESS
+            }
             _ => bail!("that is done from outside"),
         })
     }
@@ -213,7 +228,7 @@ impl Arguments {
 /// Goes on with the lab's own copy of this program: the agent there looks after the control group, and what lies on a file system of
 /// the machine it would end.
 fn go_on_inside(entrance: File) -> Result<ExitCode> {
-    let arguments = std::env::args_os().skip_while(|argument| argument != "exec" && argument != "through");
+    let arguments = std::env::args_os().skip_while(|argument| !DONE_INSIDE.iter().any(|errand| argument == errand));
     Err(clean(INSIDE).arg("--inside").args(arguments).stdin(entrance).exec()).with_context(|| format!("{INSIDE} in the lab"))
 }
 
@@ -229,7 +244,7 @@ pub(super) fn refused(errno: i32) -> ExitCode {
 }
 
 /// A command that knows nothing of the machine's environment.
-fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub(super) fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", PATH).env("HOME", "/root").env("LC_ALL", "C.UTF-8").env("DEBIAN_FRONTEND", "noninteractive");
     command

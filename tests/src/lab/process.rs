@@ -60,18 +60,24 @@ impl Process {
         self.child.id()
     }
 
-    /// What it printed so far.
-    #[must_use]
-    pub fn printed(&self) -> String {
-        text(&self.printed)
-    }
-
     /// Sends it a signal.
     ///
     /// # Panics
     /// When it is gone.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).expect("a process id")), signal).expect("a child can be signalled");
+    }
+
+    /// What it printed so far.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        text(&self.printed)
+    }
+
+    /// What it printed on standard error so far.
+    #[must_use]
+    pub fn complaints(&self) -> String {
+        text(&self.complained)
     }
 
     /// Waits until it ends, at most this long; it goes on when the time is up.

@@ -251,7 +251,10 @@ impl Lab {
         for (path, content) in files {
             self.add_program(&format!("/{path}"), content);
         }
-        let record = package::record(name, files.iter().copied());
+        self.record(name, &package::record(name, files.iter().copied()));
+    }
+
+    pub(super) fn record(&self, name: &str, record: &package::Record) {
         self.write(&format!("/var/lib/dpkg/info/{name}.list"), record.list.as_bytes(), "644");
         self.write(&format!("/var/lib/dpkg/info/{name}.md5sums"), record.md5sums.as_bytes(), "644");
         self.do_errand(&["write", "--append", "/var/lib/dpkg/status", "644"], record.status.as_bytes());

@@ -1,4 +1,4 @@
-//! Watches an agent from outside and kills it as soon as it has a mark on a filesystem of the machine.
+//! Watches an agent from outside and kills it as soon as it has a mark on a filesystem or a mount of the machine.
 //!
 //! It opens nothing but `/proc`, which cannot be marked for permission events, and starts no program: it works while executions
 //! are held. The kernel lists every mark of a group in the group's `fdinfo`.
@@ -27,12 +27,20 @@ pub(super) struct Warden {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A mark on a whole filesystem.
+/// A mark on more than one file.
 #[derive(Debug, PartialEq, Eq)]
 struct Mark {
-    /// `major:minor`
-    device: String,
+    on: Marked,
     mask: u64,
+}
+
+/// What is marked.
+#[derive(Debug, PartialEq, Eq)]
+enum Marked {
+    /// By its device, as in `254:0`.
+    Filesystem(String),
+    /// By its number in the mount table.
+    Mount(u64),
 }
 
 impl Warden {
@@ -42,11 +50,10 @@ impl Warden {
         let (ended, guilty) = (Arc::clone(&over), Arc::clone(&trespassed));
         let thread = thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
-                let marks = marks(pid);
-                if foreign().is_ok_and(|foreign| marks.iter().any(|mark| foreign.contains(&mark.device))) {
+                if marks(pid).iter().any(is_foreign) {
                     let _ = kill(Pid::from_raw(i32::try_from(pid).expect("a process id")), Signal::SIGKILL);
                     guilty.store(true, Ordering::Relaxed);
-                    eprintln!("the agent put a mark on a filesystem of the machine and was killed");
+                    eprintln!("the agent marked a filesystem or mount of the machine and was killed");
                     return;
                 }
                 thread::sleep(ROUND);
@@ -67,7 +74,7 @@ impl Drop for Warden {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        assert!(thread::panicking() || !self.has_killed(), "the agent put a mark on a filesystem of the machine");
+        assert!(thread::panicking() || !self.has_killed(), "the agent marked a filesystem or mount of the machine");
     }
 }
 
@@ -81,7 +88,23 @@ pub(super) fn ignores(pid: u32, inode: u64) -> bool {
     lines(pid).iter().filter_map(|line| ignored(line)).any(|ignored| ignored == inode)
 }
 
-/// Marks on filesystems in all groups of a process.
+/// Whether a process is told of anything on whole filesystems or mounts.
+pub(super) fn has_marks(pid: u32) -> bool {
+    !marks(pid).is_empty()
+}
+
+/// Whether the machine's own mount table, as it is now, has what is marked.
+fn is_foreign(mark: &Mark) -> bool {
+    match &mark.on {
+        Marked::Filesystem(device) => foreign().is_ok_and(|foreign| foreign.contains(device)),
+        Marked::Mount(id) => {
+            let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            table.lines().filter_map(|line| line.split(' ').next()?.parse::<u64>().ok()).any(|mount| mount == *id)
+        }
+    }
+}
+
+/// Marks on filesystems and mounts in all groups of a process.
 fn marks(pid: u32) -> Vec<Mark> {
     lines(pid).iter().filter_map(|line| mark(line)).collect()
 }
@@ -100,12 +123,18 @@ fn ignored(line: &str) -> Option<u64> {
     (mask & PERMISSION_MASK != 0).then_some(inode)
 }
 
-/// `fanotify sdev:fe00000 mflags:0 mask:1000 ignored_mask:0`: see `proc_pid_fdinfo(5)`.
+/// `fanotify sdev:fe00000 mflags:0 mask:1000 ignored_mask:0`, or `fanotify mnt_id:5e mflags:0 ...`: see `proc_pid_fdinfo(5)`.
 fn mark(line: &str) -> Option<Mark> {
-    let mut fields = line.strip_prefix("fanotify sdev:")?.split(' ');
-    let device = u64::from_str_radix(fields.next()?, 16).ok()?;
+    let mut fields = line.strip_prefix("fanotify ")?.split(' ');
+    let (kind, number) = fields.next()?.split_once(':')?;
+    let number = u64::from_str_radix(number, 16).ok()?;
+    let on = match kind {
+        "sdev" => Marked::Filesystem(format!("{}:{}", number >> 20, number & 0xf_ffff)),
+        "mnt_id" => Marked::Mount(number),
+        _ => return None,
+    };
     let mask = fields.find_map(|field| field.strip_prefix("mask:"))?;
-    Some(Mark { device: format!("{}:{}", device >> 20, device & 0xf_ffff), mask: u64::from_str_radix(mask, 16).ok()? })
+    Some(Mark { on, mask: u64::from_str_radix(mask, 16).ok()? })
 }
 
 #[cfg(test)]
@@ -113,11 +142,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_on_filesystems_are_told_from_those_on_files() {
+    fn marks_on_filesystems_and_mounts_are_told_from_those_on_files() {
         let whole = mark("fanotify sdev:fe00000 mflags:0 mask:40000 ignored_mask:0").unwrap();
-        assert_eq!(whole, Mark { device: "254:0".into(), mask: 0x40000 });
+        assert_eq!(whole, Mark { on: Marked::Filesystem("254:0".into()), mask: 0x40000 });
         assert!(whole.mask & PERMISSION_MASK != 0);
-        assert_eq!(mark("fanotify sdev:700001 mflags:0 mask:1000 ignored_mask:0").unwrap().device, "7:1");
+        let other = mark("fanotify sdev:700001 mflags:0 mask:1000 ignored_mask:0").unwrap();
+        assert_eq!(other.on, Marked::Filesystem("7:1".into()));
+        let mount = mark("fanotify mnt_id:5e mflags:0 mask:50000 ignored_mask:0").unwrap();
+        assert_eq!(mount, Mark { on: Marked::Mount(94), mask: 0x50000 });
+        assert!(!is_foreign(&Mark { on: Marked::Mount(u64::MAX), mask: 0 }));
         assert_eq!(mark("fanotify ino:2b sdev:fe00000 mflags:200 mask:0 ignored_mask:1000 fhandle-bytes:8"), None);
         assert_eq!(mark("fanotify flags:0 event-flags:8000"), None);
     }
@@ -127,6 +160,13 @@ mod tests {
         assert_eq!(ignored("fanotify ino:2b sdev:fe00000 mflags:200 mask:8 ignored_mask:40000 fhandle-bytes:8"), Some(0x2b));
         assert_eq!(ignored("fanotify ino:2b sdev:fe00000 mflags:200 mask:8 ignored_mask:0 fhandle-bytes:8"), None);
         assert_eq!(ignored("fanotify sdev:fe00000 mflags:0 mask:40000 ignored_mask:40000"), None);
+    }
+
+    #[test]
+    fn every_mount_of_the_machine_is_known_as_the_machines() {
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let id = table.split(' ').next().unwrap().parse().unwrap();
+        assert!(is_foreign(&Mark { on: Marked::Mount(id), mask: 0x50000 }));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use doorward_tests::lab::Task;
 use doorward_tests::site::{Site, eventually, sha256, unheard_of};
 use doorward_tests::ti::RecordStatus;
 use nix::errno::Errno;
@@ -14,6 +15,10 @@ const HOLD_DEADLINE: Duration = Duration::from_secs(2);
 const SLACK: Duration = Duration::from_millis(1500);
 /// Starts of one program at a time.
 const STARTS: usize = 24;
+/// Starts of one program, one after the other.
+const REPEATED: u32 = 100;
+/// How often it may take that long until the kernel is quiet about the program.
+const ATTEMPTS: usize = 10;
 
 #[test]
 fn a_verdict_within_the_deadline_lets_it_start() {
@@ -89,4 +94,22 @@ fn many_starts_of_one_unknown_file_share_one_judgement() {
         assert!(ended.success(), "{ended:?}, {}", agent.status());
     }
     assert_eq!(site.asked(&sha256(&tool)), 1, "one look-up for all of them");
+}
+
+#[test]
+fn a_system_program_started_again_is_not_looked_at_again() {
+    let Some(lab) = minimal() else { return };
+    let site = Site::start();
+    let agent = lab.agent(&site);
+    agent.protects(&site, "deny");
+    let seen = || agent.status()["executions"]["seen"].as_u64().expect("a number");
+    // Its marks are young, and the second sensor looks closer at what runs there: all the more must it pass over what is known.
+    let looked_at: Vec<_> = (0..ATTEMPTS)
+        .map(|_| {
+            let before = seen();
+            let _ = lab.repeat(1000, Task::Start, REPEATED, &["/usr/bin/true"]);
+            seen() - before
+        })
+        .collect();
+    assert!(looked_at.iter().any(|looked_at| *looked_at < u64::from(REPEATED) / 2), "{looked_at:?}");
 }

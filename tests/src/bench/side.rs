@@ -1,0 +1,96 @@
+//! Who watches a lab while something is measured in it.
+
+use anyhow::Result;
+
+use super::spent;
+use crate::lab::{Fapolicyd, Lab, LabAgent, Process};
+use crate::site::Site;
+
+/// One of those compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Side {
+    /// Nobody.
+    None,
+    /// A listener that allows everything and asks the kernel to be quiet about each file from then on.
+    Floor,
+    /// The agent, hearing of executions.
+    Detect,
+    /// The agent, asked about executions.
+    Protect,
+    /// fapolicyd, asked about executions and opens, denying nothing.
+    Fapolicyd,
+}
+
+impl Side {
+    /// In tables and rows.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Floor => "floor",
+            Self::Detect => "detect",
+            Self::Protect => "protect",
+            Self::Fapolicyd => "fapolicyd",
+        }
+    }
+
+    /// What it is, for whoever reads a row.
+    pub(super) const fn description(self) -> &'static str {
+        match self {
+            Self::None => "no agent",
+            Self::Floor => "a listener that allows and sets an ignore mark",
+            Self::Detect => "the agent in detect",
+            Self::Protect => "the agent in protect",
+            Self::Fapolicyd => "fapolicyd, permissive, sample rules, all of /usr trusted",
+        }
+    }
+}
+
+/// A lab and who can watch it.
+pub(super) struct Watched<'a> {
+    pub(super) lab: &'a Lab,
+    pub(super) site: &'a Site,
+    pub(super) agent: LabAgent<'a>,
+}
+
+/// Who watches now; ended by [`Watched::nobody`].
+pub(super) enum Watcher {
+    Nobody,
+    Floor(Process),
+    Agent(u32),
+    Fapolicyd(Fapolicyd),
+}
+
+impl Watched<'_> {
+    /// Begins, with everybody's memory empty.
+    pub(super) fn by(&mut self, side: Side) -> Watcher {
+        match side {
+            Side::None => Watcher::Nobody,
+            Side::Floor => Watcher::Floor(self.lab.floor()),
+            Side::Detect | Side::Protect => {
+                self.agent.restart_knowing_nothing(self.site, side.word());
+                Watcher::Agent(self.agent.pid())
+            }
+            Side::Fapolicyd => Watcher::Fapolicyd(self.lab.fapolicyd()),
+        }
+    }
+
+    /// Ends whoever watched. None of them holds anything up by going.
+    pub(super) fn nobody(&mut self, watcher: Watcher) {
+        if let Watcher::Agent(_) = watcher {
+            self.agent.kill();
+        }
+        drop(watcher);
+    }
+}
+
+impl Watcher {
+    /// Microseconds of processor time so far.
+    pub(super) fn processor_us(&self) -> Result<f64> {
+        match self {
+            Self::Nobody => Ok(0.0),
+            Self::Floor(process) => spent::processor_us(process.pid()),
+            Self::Agent(pid) => spent::processor_us(*pid),
+            Self::Fapolicyd(fapolicyd) => spent::processor_us(fapolicyd.pid()),
+        }
+    }
+}
