@@ -5,7 +5,8 @@
 //! each outcome is answered first ([`held`]), then judged for the record and, when it matters to people, put on disk by the recorder.
 //! What waits for the CMS is [`parked`]; whoever is not answered in time is denied by the [`deadline`], however stuck the others are;
 //! [`aftermath`] closes, marks and follows what was let through. In detect nobody waits: whatever happens here, nothing on the host is
-//! delayed or denied. [`coverage`] says which filesystems are seen and which are not.
+//! delayed or denied. [`coverage`] says which filesystems are seen and which are not; what no mark sees the second [`sensor`] notices once it
+//! has begun, and in protect what is denied is ended then.
 
 mod aftermath;
 mod cold;
