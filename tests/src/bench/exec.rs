@@ -140,6 +140,7 @@ impl Bench<'_> {
         let digest = lab.repeat(0, Task::Digest, 1, &programs);
         self.digest.push(each_us(&digest));
         let watcher = watched.by(side);
+        watcher.wait_until_idle()?;
         let start = |rounds, paths: &[String]| lab.repeat(USER, Task::Start, rounds, paths);
         let (system, own) = ([SYSTEM_PROGRAM.to_owned()], [USER_PROGRAM.to_owned()]);
         if self.options.wants("first") {
@@ -194,6 +195,7 @@ impl Bench<'_> {
     fn agent(&mut self, watched: &mut Watched<'_>) -> Result<()> {
         eprintln!("leaving the agent alone for {} s", IDLE.as_secs());
         let watcher = watched.by(Side::Protect);
+        watcher.wait_until_idle()?;
         let _ = watched.lab.repeat(USER, Task::Start, 1, &self.programs);
         let before = watcher.processor_us()?;
         thread::sleep(IDLE);

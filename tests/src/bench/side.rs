@@ -1,10 +1,19 @@
 //! Who watches a lab while something is measured in it.
 
+use std::thread;
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::spent;
 use crate::lab::{Fapolicyd, Lab, LabAgent, Process};
 use crate::site::Site;
+
+/// Whoever takes less than this in a pause has done what it does at its start, in microseconds of processor time.
+const IDLE_US: f64 = 20_000.0;
+const PAUSE: Duration = Duration::from_millis(500);
+/// On a machine with much else to do, whoever hears of all of it is never idle.
+const PAUSES_MAX: usize = 20;
 
 /// One of those compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +93,20 @@ impl Watched<'_> {
 }
 
 impl Watcher {
+    /// Waits until what it does at its start is done.
+    pub(super) fn wait_until_idle(&self) -> Result<()> {
+        let mut before = self.processor_us()?;
+        for _ in 0..PAUSES_MAX {
+            thread::sleep(PAUSE);
+            let now = self.processor_us()?;
+            if now - before < IDLE_US {
+                break;
+            }
+            before = now;
+        }
+        Ok(())
+    }
+
     /// Microseconds of processor time so far.
     pub(super) fn processor_us(&self) -> Result<f64> {
         match self {
