@@ -240,7 +240,7 @@ impl Sensor {
         if is_known || !self.scope.holds(pid) || !process::is_alive(&process) {
             return;
         }
-        let reach = self.reach(pid, mount, &found, &mounts);
+        let reach = self.reach(pid, mount, &found, &mounts, is_watched);
         if matches!(reach, Reach::Local) && !is_watched && group.watch_filesystem_of(file.as_fd()).is_err() {
             self.health.note(FailureReason::MarkFailed);
         }
@@ -273,7 +273,7 @@ impl Sensor {
         }
     }
 
-    fn reach(&self, pid: i32, mount: Option<u64>, found: &Glance, mounts: &Mounts) -> Reach {
+    fn reach(&self, pid: i32, mount: Option<u64>, found: &Glance, mounts: &Mounts, is_watched: bool) -> Reach {
         let Some(id) = mount else { return Reach::Foreign };
         let of = |table: &Mounts| table.by_id(id).map(|mount| (mount.watching(), mount.is_layered()));
         let theirs = || of(&Mounts::read_at_most(Path::new(&format!("/proc/{pid}/mountinfo")), TABLE_BYTES_MAX).ok()?.0);
@@ -282,6 +282,8 @@ impl Sensor {
             Some((Watching::Watched, true)) => Reach::Readable,
             Some(_) if mounts.by_id(id).is_some_and(|mount| self.is_trusted(mount)) => Reach::Trusted,
             Some(_) => Reach::Foreign,
+            // No table names it, as when the process has a root of its own by now. What has a mark was found to be this kernel's alone.
+            None if is_watched => Reach::Readable,
             // No table names it: in memory, or what was unmounted while it is in use, whoever answers for that.
             None if Some(found.device) == self.memory => Reach::Readable,
             None => Reach::Foreign,
