@@ -2,7 +2,7 @@
 
 use doorward_tests::site::{Site, eventually, sha256, unheard_of};
 
-use crate::{CANARY_LIMIT, debian, minimal};
+use crate::{CANARY_LIMIT, copy_of, debian, minimal};
 
 #[test]
 fn a_scan_of_a_whole_host_reports_only_what_no_package_brought() {
@@ -28,14 +28,15 @@ fn an_execution_is_noticed_and_the_machine_outside_is_not() {
     let Some(lab) = minimal() else { return };
     let site = Site::start();
     let agent = lab.agent(&site);
-    let (inside, outside) = (unheard_of("inside the lab"), unheard_of("outside the lab"));
+    // In detect nobody waits: only what still runs when it is looked at has a user.
+    let (inside, outside) = (copy_of("sleep", "inside the lab"), unheard_of("outside the lab"));
     let folder = tempfile::tempdir().unwrap();
     let machine = folder.path().join("tool");
     std::fs::write(&machine, &outside).unwrap();
     std::fs::set_permissions(&machine, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     assert!(std::process::Command::new(&machine).status().unwrap().success());
     lab.add_program("/opt/tool", &inside);
-    assert!(lab.spawn_as(1000, &["/opt/tool"]).ended().success());
+    assert!(lab.spawn_as(1000, &["/opt/tool", "1"]).ended().success());
     let incident = site.incident("new_process", &sha256(&inside));
     assert!(incident.to_string().contains("/opt/tool"), "{incident}");
     let file = site.file_with_reason(&sha256(&inside), "unknown");
