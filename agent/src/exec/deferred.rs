@@ -1,6 +1,6 @@
 //! Executions during a package transaction. dpkg puts files in place before it writes their digests down, so what nothing settles
 //! now may be settled in a moment: such executions wait until the transaction is over and the database was read again, and are
-//! then judged once more. Nothing waits for ever, and only files where nobody but root can put them wait at all. They wait in
+//! then judged once more. So do those that were looked at before it was over and concluded upon after. Nothing waits for ever, and only files where nobody but root can put them wait at all. They wait in
 //! memory: a daemon that is killed meanwhile loses them, at most the last ten minutes', and finds only what still runs at its start.
 
 use std::collections::VecDeque;
@@ -39,8 +39,10 @@ pub(super) struct Deferred {
 impl Deferred {
     /// Takes an execution that nothing settles when a transaction could change that; false when it is to be settled at once.
     pub(super) fn offer(&self, judge: &Judge, execution: &Execution, file: &Identified) -> bool {
-        let is_roots_place = execution.location.proven().is_some() && !execution.user_writable_folder;
-        if !is_roots_place || !transaction_is_open(judge.trust().root()) {
+        let Some(path) = execution.location.proven().filter(|_| !execution.user_writable_folder) else { return false };
+        // Nobody took the digest by which a package would vouch for it, so its package was not known then.
+        let is_known_by_now = || file.digests.md5.is_none() && judge.wants_md5(path);
+        if !(transaction_is_open(judge.trust().root()) || judge.trust().is_behind() || is_known_by_now()) {
             return false;
         }
         let mut waiting = self.waiting();

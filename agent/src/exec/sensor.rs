@@ -228,8 +228,12 @@ impl Sensor {
         let Some(group) = self.group.upgrade() else { return };
         let is_watched = group.watches_filesystem_of(file.as_fd()).unwrap_or(false);
         let mounts = self.mounts.load();
-        let mount = mount::id_of(&file);
-        let is_own = mount.is_some_and(|id| mounts.by_id(id).is_some()) || mounts.has_device(found.device);
+        // Only for want of descriptors can that not be told, and nobody is to be ended for that: the next look finds it again.
+        let Some(mount) = mount::id_of(&file) else {
+            self.health.note(FailureReason::DescriptorsExhausted);
+            return;
+        };
+        let is_own = mounts.by_id(mount).is_some() || mounts.has_device(found.device);
         let is_told_of = || !self.fresh.holds(found.device, at_ns) || self.is_settled(&found);
         if is_watched && is_own && is_told_of() || self.seen.has(pid, &found) {
             return;
@@ -245,8 +249,8 @@ impl Sensor {
             self.health.note(FailureReason::MarkFailed);
         }
         drop(group);
-        if !self.hand_on(pid, process, file, &reach) {
-            self.health.note(FailureReason::QueueFull);
+        if let Err(reason) = self.hand_on(pid, process, file, &reach) {
+            self.health.note(reason);
             // The next look through all that run finds it again.
             let mut known = self.known.borrow_mut();
             known.now.remove(&(pid, found.device, found.inode));
@@ -273,8 +277,7 @@ impl Sensor {
         }
     }
 
-    fn reach(&self, pid: i32, mount: Option<u64>, found: &Glance, mounts: &Mounts, is_watched: bool) -> Reach {
-        let Some(id) = mount else { return Reach::Foreign };
+    fn reach(&self, pid: i32, id: u64, found: &Glance, mounts: &Mounts, is_watched: bool) -> Reach {
         let of = |table: &Mounts| table.by_id(id).map(|mount| (mount.watching(), mount.is_layered()));
         let theirs = || of(&Mounts::read_at_most(Path::new(&format!("/proc/{pid}/mountinfo")), TABLE_BYTES_MAX).ok()?.0);
         match of(mounts).or_else(theirs) {
@@ -295,10 +298,13 @@ impl Sensor {
         self.judge.lists().settings().trusted_mounts.contains(&mount.point)
     }
 
-    /// False when there is no room.
-    fn hand_on(&self, pid: i32, process: OwnedFd, file: File, reach: &Reach) -> bool {
+    /// The failure is for want of room or of descriptors.
+    fn hand_on(&self, pid: i32, process: OwnedFd, file: File, reach: &Reach) -> Result<(), FailureReason> {
         let readable = match reach {
-            Reach::Local | Reach::Readable => executable::open_for_reading(&file),
+            Reach::Local | Reach::Readable => match executable::try_open_for_reading(&file) {
+                Err(Errno::EMFILE | Errno::ENFILE) => return Err(FailureReason::DescriptorsExhausted),
+                opened => opened.ok(),
+            },
             Reach::Foreign | Reach::Trusted => None,
         };
         let (file, manner) = match readable {
@@ -310,6 +316,6 @@ impl Sensor {
         let sighting =
             Sighting { target: Target::Open(file), given: None, manner, user: user_of(pid), pid, process: Some(process), observed_at };
         self.counters.seen.fetch_add(1, Ordering::Relaxed);
-        self.queue.offer(sighting).is_ok()
+        self.queue.offer(sighting).map_err(|_| FailureReason::QueueFull)
     }
 }

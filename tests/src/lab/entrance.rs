@@ -229,7 +229,12 @@ impl Arguments {
 /// the machine it would end.
 fn go_on_inside(entrance: File) -> Result<ExitCode> {
     let arguments = std::env::args_os().skip_while(|argument| !DONE_INSIDE.iter().any(|errand| argument == errand));
-    Err(clean(INSIDE).arg("--inside").args(arguments).stdin(entrance).exec()).with_context(|| format!("{INSIDE} in the lab"))
+    let error = clean(INSIDE).arg("--inside").args(arguments).stdin(entrance).exec();
+    // The agent may refuse this program like any other, as when it has no descriptors to look at it.
+    if let Some(errno) = error.raw_os_error().filter(|errno| *errno == nix::libc::EPERM) {
+        return Ok(refused(errno));
+    }
+    Err(error).with_context(|| format!("{INSIDE} in the lab"))
 }
 
 pub(super) fn become_program(command: &[OsString]) -> ExitCode {
