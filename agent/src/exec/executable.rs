@@ -60,8 +60,12 @@ impl<'a> Search<'a> {
 
 /// Opens the executable of `pid` by name only, wherever it lies; `None` for kernel threads and ended processes.
 pub(super) fn open_exe(pid: i32) -> Option<File> {
-    let link = format!("/proc/{pid}/exe");
-    Some(File::from(open(link.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?))
+    Some(File::from(open(link(pid).as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?))
+}
+
+/// What leads to the executable of `pid`.
+pub(super) fn link(pid: i32) -> String {
+    format!("/proc/{pid}/exe")
 }
 
 /// Opens what was found by name for reading; only what is known to lie on a watched filesystem, and only regular files.

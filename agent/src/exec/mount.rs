@@ -3,10 +3,10 @@
 //! Reads text only. Never touches a mount point: a dead network server or a FUSE program that does not answer would hold whoever
 //! does; `walk` does, where this table says it is safe. Format: `proc_pid_mountinfo(5)`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use doorward_policy::PathBytes;
@@ -14,6 +14,7 @@ use nix::sys::stat::makedev;
 
 pub use super::filesystem::Watching;
 use super::filesystem::{self, OVERLAY};
+use crate::system::glance::{Glance, glance};
 
 /// The table of whoever reads it; pollable for changes. The calling thread's own, not its process's: the two differ when a thread
 /// has left the process's mount namespace.
@@ -66,7 +67,8 @@ impl Mount {
 pub struct Mounts {
     mounts: Vec<Mount>,
     by_id: HashMap<u64, usize>,
-    devices: HashSet<u64>,
+    /// Of all mounts, and whether they are watched.
+    devices: HashMap<u64, bool>,
     by_point: HashMap<PathBytes, Vec<usize>>,
 }
 
@@ -98,12 +100,15 @@ impl Mounts {
         let mut table = Self { mounts: text.split(|byte| *byte == b'\n').filter_map(parse_line).collect(), ..Self::default() };
         for (index, mount) in table.mounts.iter().enumerate() {
             table.by_id.insert(mount.id, index);
-            table.devices.insert(makedev(u64::from(mount.device.0), u64::from(mount.device.1)));
             table.by_point.entry(mount.point.clone()).or_default().push(index);
         }
         let are_local: Vec<bool> = table.mounts.iter().map(|mount| table.layers_are_local(mount, LAYERS_DEEP_MAX)).collect();
         for (mount, _) in table.mounts.iter_mut().zip(are_local).filter(|(mount, are_local)| mount.is_layered() && *are_local) {
             mount.watching = Watching::Watched;
+        }
+        for mount in &table.mounts {
+            let device = makedev(u64::from(mount.device.0), u64::from(mount.device.1));
+            *table.devices.entry(device).or_default() |= mount.watching == Watching::Watched;
         }
         table
     }
@@ -119,10 +124,10 @@ impl Mounts {
         self.by_id.get(&id).map(|index| &self.mounts[*index])
     }
 
-    /// Whether a mount of this table shows the file system with this device (`st_dev`).
+    /// Whether a mount of this table shows the file system with this device (`st_dev`), and that is watched.
     #[must_use]
-    pub fn has_device(&self, device: u64) -> bool {
-        self.devices.contains(&device)
+    pub fn watches_device(&self, device: u64) -> bool {
+        self.devices.get(&device) == Some(&true)
     }
 
     /// The mount that an absolute path without links and dots leads to, mount by mount as the kernel goes.
@@ -173,7 +178,15 @@ impl Mounts {
 
 /// The number of the mount an open file was reached through, without asking the filesystem anything.
 #[must_use]
-pub fn id_of(file: &impl AsRawFd) -> Option<u64> {
+pub fn id_of(file: &(impl AsFd + AsRawFd)) -> Option<u64> {
+    match glance(file) {
+        Ok(Glance { mount: Some(mount), .. }) => Some(mount),
+        _ => told_id_of(file),
+    }
+}
+
+/// The same as older kernels tell it.
+fn told_id_of(file: &impl AsRawFd) -> Option<u64> {
     let mut text = Vec::new();
     File::open(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?.take(FDINFO_BYTES_MAX).read_to_end(&mut text).ok()?;
     let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:"))?;

@@ -9,6 +9,7 @@ use doorward_policy::{
 use doorward_proto::snapshot::{PolicySigner, Position, Record, RecordKind, RecordScope, Refusal};
 use doorward_proto::uplink::VerdictDecision;
 
+use super::file::files_that_differ;
 use super::*;
 
 const OUTSIDE: ClosureClaim = ClosureClaim::Outside;
@@ -321,12 +322,17 @@ fn a_policy_turns_the_files_it_says_something_else_of_and_everything_when_its_ru
 }
 
 #[test]
-fn a_policy_that_changes_more_files_than_are_looked_at_turns_everything() {
+fn a_long_list_of_files_that_were_never_met_leaves_what_is_known_as_it_is() {
     let (cms, folder) = (TestCms::new(), tempfile::tempdir().unwrap());
     let (lists, _) = Lists::open(folder.path(), cms.trustee());
-    let digest = |number: u32| Sha256::new(std::array::from_fn(|at| number.to_be_bytes()[at % 4]));
-    let many = (0..5_000).map(|number| Record::file(&digest(number), RecordKind::FileAllowedByPerson, RecordScope::Profile));
-    let generation = lists.generation();
-    lists.take_policy(cms.publish(1, many)).unwrap();
-    assert!(lists.generation() > generation);
+    let digest = |number: u32| Sha256::new(std::array::from_fn(|at| number.wrapping_mul(2_654_435_761).to_be_bytes()[at % 4]));
+    let many = |count| (0..count).map(move |number| Record::file(&digest(number), RecordKind::FileDeniedByPerson, RecordScope::Profile));
+    let (generation, known) = (lists.generation(), lists.stamp(&file(200)));
+    lists.take_policy(cms.publish(1, many(5_000))).unwrap();
+    assert!(lists.generation() == generation && lists.holds(known));
+    let met = lists.stamp(&digest(7));
+    lists.take_policy(cms.publish(2, many(7))).unwrap();
+    assert!(lists.generation() == generation && !lists.holds(met), "one of the many was");
+    let (old, new) = (cms.publish(3, many(0)), cms.publish(4, many(6)));
+    assert!(files_that_differ(&old, &new, 6).is_some() && files_that_differ(&old, &new, 5).is_none(), "more than are looked at");
 }

@@ -182,10 +182,17 @@ impl Group {
     /// # Errors
     /// The kernel's, for file systems that cannot be marked, those of memory files among them.
     pub fn watches_filesystem_of(&self, file: BorrowedFd<'_>) -> Result<bool, Errno> {
+        self.watches_filesystem_at(&format!("/proc/self/fd/{}", file.as_raw_fd()))
+    }
+
+    /// As [`Group::watches_filesystem_of`], for what a path leads to now.
+    ///
+    /// # Errors
+    /// Likewise, and those of following the path.
+    pub fn watches_filesystem_at(&self, path: &str) -> Result<bool, Errno> {
         // Taking away what no such mark has changes nothing, and fails where there is no mark.
         let flags = MarkFlags::FAN_MARK_REMOVE | MarkFlags::FAN_MARK_FILESYSTEM;
-        let file = format!("/proc/self/fd/{}", file.as_raw_fd());
-        match self.fanotify.mark(flags, MaskFlags::FAN_CLOSE_WRITE, nix::fcntl::AT_FDCWD, Some(file.as_str())) {
+        match self.fanotify.mark(flags, MaskFlags::FAN_CLOSE_WRITE, nix::fcntl::AT_FDCWD, Some(path)) {
             Ok(()) => Ok(true),
             Err(Errno::ENOENT) => Ok(false),
             Err(error) => Err(error),

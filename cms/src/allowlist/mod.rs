@@ -15,12 +15,14 @@ use crate::signals::{Effect, Signals};
 use crate::store::{FileDecision, Ingested, Published, Result, SourceDecision, Store, StoreError};
 
 mod closure;
+mod many;
 mod mark;
 mod opinion;
 mod policies;
 
 pub use crate::store::{Answered, Failed};
 pub use closure::{BootClosure, Claim, Claims, HOSTS_BELIEVED_MIN, Unblockable};
+pub use many::{Because, LeftOut};
 pub use mark::{FileInProfile, HostAllows, Mark, People, RuleAllow, Sighting, Sources, asks, facts, mark, rank};
 pub use opinion::{is_worse, opinion};
 pub use policies::{Policies, PolicyError};

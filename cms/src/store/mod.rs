@@ -15,6 +15,7 @@ mod audit;
 mod batch;
 mod column;
 mod command;
+mod decision;
 mod detail;
 mod entry;
 mod epoch;
@@ -49,8 +50,9 @@ mod verdict;
 
 pub use admission::Applicant;
 pub use audit::AuditRow;
+pub use decision::{Decided, FileDecision, FileDecisions};
 pub use detail::{CurrentReputation, Digests, FileDetail, LookupView, ObservationView, ProfileStanding, Reputations};
-pub use entry::{DecisionView, FileDecision};
+pub use entry::DecisionView;
 pub use epoch::Ahead;
 pub use error::{Result, StoreError};
 pub use execution::ExecutionView;

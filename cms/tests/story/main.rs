@@ -7,6 +7,7 @@ mod evidence;
 mod incident;
 mod ingest;
 mod lookup;
+mod many;
 mod marking;
 mod publication;
 mod publish;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 pub(crate) mod site;
 
-use super::limit::{BODY_BYTES_MAX, CONNECTIONS_MAX, IDLE};
+use super::limit::{BODY_BYTES_MAX, CONNECTIONS_MAX, DECISIONS_MAX, IDLE};
 use site::{NOW, Site, file};
 
 fn malicious() -> Reputation {
@@ -75,6 +75,25 @@ async fn a_decision_is_taken_shown_and_taken_back() {
     assert_eq!(site.ask("PUT", &path, &reset).await.0, 200);
     let (_, rows) = site.get("/profiles/default/allowlist").await;
     assert_eq!(rows["items"][0]["decision"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_files_are_decided_at_once_and_what_is_left_out_is_told() {
+    let site = Site::start().await;
+    site.executes(b"/opt/tool", file(1)).await;
+    site.answers(file(1), malicious()).await;
+    let files = json!([file(1).to_string(), file(2).to_string(), file(2).to_string(), "no \u{1b}[31mdigest"]);
+    let wish = |files: &Value| json!({"scope": "profile", "profile": "default", "decision": "allowed", "files": files}).to_string();
+    let (status, decided) = site.ask("POST", "/files/decisions", &wish(&files)).await;
+    assert_eq!((status, &decided["decided"], &decided["unchanged"]), (200, &json!(1), &json!(0)), "{decided}");
+    let refused = decided["refused"].as_array().unwrap();
+    let told: Vec<_> = refused.iter().map(|refused| (refused["file"].as_str().unwrap(), refused["because"].as_str().unwrap())).collect();
+    assert_eq!(told, [("no \u{1b}[31mdigest", "malformed"), (file(1).to_string().as_str(), "threat")], "{decided}");
+    let (_, again) = site.ask("POST", "/files/decisions", &wish(&files)).await;
+    assert_eq!((&again["decided"], &again["unchanged"]), (&json!(0), &json!(1)), "{again}");
+    let too_many = json!(vec![file(2).to_string(); DECISIONS_MAX + 1]);
+    assert_problem(&site.ask("POST", "/files/decisions", &wish(&too_many)).await, 422, "in parts");
+    assert_problem(&site.ask("POST", "/files/decisions", &wish(&json!([]))).await, 422, "1 to 5000");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,7 +268,7 @@ async fn every_request_in_the_documentation_is_one_the_server_knows() {
         cells.get(1..3).filter(|cells| cells[1].starts_with('/')).map(|cells| (cells[0].to_owned(), cells[1].to_owned()))
     });
     let rows: Vec<_> = rows.collect();
-    assert_eq!(rows.len(), 27, "{rows:?}");
+    assert_eq!(rows.len(), 28, "{rows:?}");
     for (method, path) in rows {
         let (_, answer) = site.ask(&method, &path.replace('{', "%7B").replace('}', "%7D"), "7").await;
         let told = answer.to_string();
