@@ -1,4 +1,4 @@
-//! Readers of hostile bytes: what a file is ([`Kind`]) and what dpkg's database says ([`dpkg`]). Bytes in (`&[u8]` or
+//! Readers of hostile bytes: what a file is ([`Kind`]) and what the databases of dpkg ([`dpkg`]) and rpm ([`rpm`]) say. Bytes in (`&[u8]` or
 //! `Read + Seek`), facts out. No file system, no clock, no threads; whoever calls opens the files and sets the deadlines.
 //!
 //! The promise, for any input whatever: no panic, no unbounded allocation (every size taken from the input has a named
@@ -14,6 +14,7 @@ mod jar;
 mod kind;
 mod module;
 mod pe;
+pub mod rpm;
 mod script;
 mod source;
 

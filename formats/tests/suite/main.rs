@@ -8,5 +8,7 @@ mod elf;
 mod hostile;
 mod jar;
 mod other;
+mod rpm;
+mod rpm_hostile;
 mod sample;
 mod script;

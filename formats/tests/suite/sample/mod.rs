@@ -1,10 +1,12 @@
 //! Builders of well-formed files with every knob the readers look at.
 
 mod elf;
+mod header;
 mod pe;
 mod zip;
 
 pub(crate) use elf::ElfSample;
+pub(crate) use header::{HeaderSample, Value};
 pub(crate) use pe::pe;
 pub(crate) use zip::ZipSample;
 
