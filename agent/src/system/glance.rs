@@ -1,14 +1,15 @@
 //! What is known of a file without asking the server, or the program, that answers for its file system.
 
+use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::stat::makedev;
 
 /// An inode as the kernel remembers it, which on a file system of somebody else's may be out of date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Glance {
     /// As `st_dev`.
     pub device: u64,
@@ -24,13 +25,26 @@ pub struct Glance {
 ///
 /// # Errors
 /// The kernel's.
-#[expect(unsafe_code, reason = "statx has no wrapper in nix")]
 pub fn glance(file: impl AsFd) -> io::Result<Glance> {
-    let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
+    look(file.as_fd().as_raw_fd(), c"", libc::AT_EMPTY_PATH)
+}
+
+/// Looks at what a process runs, wherever it lies. Never waits for a server.
+///
+/// # Errors
+/// The kernel's; kernel threads and processes that ended run nothing.
+pub fn glance_at_executable(pid: i32) -> io::Result<Glance> {
+    let path = CString::new(format!("/proc/{pid}/exe"))?;
+    look(libc::AT_FDCWD, &path, 0)
+}
+
+#[expect(unsafe_code, reason = "statx has no wrapper in nix")]
+fn look(folder: RawFd, path: &CStr, flags: libc::c_int) -> io::Result<Glance> {
+    let flags = flags | libc::AT_STATX_DONT_SYNC;
     let mut found = MaybeUninit::<libc::statx>::zeroed();
     let mask = libc::STATX_BASIC_STATS;
-    // SAFETY: the name is an empty string that ends with a zero byte, and the kernel writes one `statx` to memory of that size.
-    Errno::result(unsafe { libc::statx(file.as_fd().as_raw_fd(), c"".as_ptr(), flags, mask, found.as_mut_ptr()) })?;
+    // SAFETY: the path is a string that ends with a zero byte, and the kernel writes one `statx` to memory of that size.
+    Errno::result(unsafe { libc::statx(folder, path.as_ptr(), flags, mask, found.as_mut_ptr()) })?;
     // SAFETY: the call above succeeded; all zeros, with which it began, is a valid value of this struct of integers too.
     let found = unsafe { found.assume_init() };
     let changed = found.stx_ctime;
