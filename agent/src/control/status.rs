@@ -5,7 +5,7 @@ use std::fmt;
 
 use doorward_policy::{HostId, Mode, ProfileId};
 use doorward_proto::report::Coverage;
-use doorward_proto::uplink::{ScanProgress, ScanState};
+use doorward_proto::uplink::{CoverageKind, ScanProgress, ScanState};
 use serde::{Deserialize, Serialize};
 
 /// How the daemon is.
@@ -35,6 +35,8 @@ pub struct Status {
     pub awaiting: u64,
     /// Reports dropped since the store was made.
     pub dropped: u64,
+    /// Which opens count as uses.
+    pub watches: CoverageKind,
     /// What is watched and what is not.
     pub coverage: Coverage,
     /// The scan under way.
@@ -117,6 +119,11 @@ impl fmt::Display for Status {
 
 impl Status {
     fn fmt_coverage(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let watches = match self.watches {
+            CoverageKind::Exec => "executions",
+            CoverageKind::ExecAndOpen => "executions, and opens by loaders and interpreters",
+        };
+        line(f, "watched for", watches)?;
         let covered = self.coverage.covered.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         line(f, "watched", if covered.is_empty() { "nothing" } else { &covered })?;
         let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();

@@ -25,7 +25,7 @@ use super::reader::{Manner, Sighting, user_of};
 use crate::health::{FailureReason, Health};
 use crate::identify::Identity;
 use crate::judge::{Basis, Judge};
-use crate::system::group::Group;
+use crate::system::group::{Group, Quiet};
 use crate::system::{lease, process};
 
 /// Things that may wait to be done.
@@ -81,8 +81,12 @@ pub(super) struct Allowed {
     /// What the judgement rests on, when the kernel may be asked to be quiet about the file: it is settled, by whomever, and nobody
     /// needs to hear of each execution.
     pub(super) basis: Option<Basis>,
+    /// What the kernel may be quiet about.
+    pub(super) quiet: Quiet,
     /// Nobody but root may write the file, so that the kernel need not ask again; else it stays under its lease for a while.
     pub(super) only_root_writes: bool,
+    /// It was opened and not executed: when it runs cannot be seen, so it stays under its lease for the whole while, and no longer.
+    pub(super) is_load: bool,
     pub(super) pid: i32,
     pub(super) process: Option<Arc<OwnedFd>>,
 }
@@ -131,6 +135,7 @@ struct Followed {
     target: Target,
     identity: Identity,
     content: Content,
+    is_load: bool,
     pid: i32,
     process: Option<Arc<OwnedFd>>,
     pause: Duration,
@@ -151,11 +156,23 @@ impl Followed {
     /// `None` when the file cannot be looked at.
     fn new(allowed: Allowed, now: Instant) -> Option<Self> {
         let content = Content::of(&fstat(allowed.target.file()).ok()?);
-        let Allowed { target, identity, pid, process, .. } = allowed;
-        let pause = Duration::from_millis(FIRST_LOOK_MS);
+        let Allowed { target, identity, is_load, pid, process, .. } = allowed;
+        let pause = Duration::from_millis(if is_load { LEASE_MS } else { FIRST_LOOK_MS });
         let leased_until = now + Duration::from_millis(LEASE_MS);
         let until = leased_until + Duration::from_millis(FOLLOWED_MS);
-        Some(Self { target, identity, content, pid, process, pause, look_at: now + pause, leased_until, was_given_back: false, until })
+        Some(Self {
+            target,
+            identity,
+            content,
+            is_load,
+            pid,
+            process,
+            pause,
+            look_at: now + pause,
+            leased_until,
+            was_given_back: false,
+            until,
+        })
     }
 }
 
@@ -245,7 +262,7 @@ impl Follower {
         self.with_group(|group| {
             // Kept before the mark stands: of two bases of one share the older one is found out first.
             marks.bases.entry(basis.stamp().share()).or_insert(basis);
-            let is_set = group.ignore(file.as_fd()).is_ok();
+            let is_set = group.ignore(file.as_fd(), allowed.quiet).is_ok();
             if is_set && (!self.judge.holds(&basis) || !is_still(file, &allowed.identity)) {
                 self.tell(group, file);
             }
@@ -255,6 +272,9 @@ impl Follower {
     /// Whether there is nothing more to wait for. What was rewritten before it was seen to run is killed; under a lease it cannot have
     /// been, whatever times were set.
     fn is_over(&self, followed: &mut Followed, now: Instant) -> bool {
+        if followed.is_load {
+            return true;
+        }
         let file = followed.target.file();
         let is_leased = lease::is_held(file);
         // SECURITY: before its content is looked at: what runs cannot be written any more.

@@ -116,7 +116,7 @@ impl Means<'_> {
             self.pulse.beat(monotonic_ms());
             is_over()
         };
-        let again = self.identifier.file(&open, path.file_name(), true, &stop).ok()??;
+        let again = self.identifier.file_as(&open, execution.claim(), true, &stop).ok()??;
         (again.digests.sha256 == file.digests.sha256).then_some(again)
     }
 }

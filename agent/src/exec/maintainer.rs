@@ -14,7 +14,7 @@ use super::location::locate;
 use super::mount::Mounts;
 use super::outcome::Execution;
 use super::process;
-use crate::identify::Identifier;
+use crate::identify::{Identifier, NameClaim};
 use crate::judge::Judge;
 use crate::trust::transaction_holder;
 
@@ -37,12 +37,12 @@ pub(super) fn is_of_package_manager(
     let Some(path) = execution.location.proven().and_then(|path| judge.below_root(path)) else { return false };
     !execution.user_writable_folder
         && (only_root_writes && is_its_script(execution, &path, judge, identifier, mounts)
-            || is_its_program(&path, file, judge, identifier))
+            || is_its_program(execution.claim(), &path, file, judge, identifier))
 }
 
 /// Whether a package that was unpacked since the database was last read brought it.
-fn is_its_program(path: &PathBytes, file: &File, judge: &Judge, identifier: &Identifier) -> bool {
-    let md5 = || identifier.file(file, path.file_name(), true, &|| false).ok()??.digests.md5;
+fn is_its_program(claim: NameClaim, path: &PathBytes, file: &File, judge: &Judge, identifier: &Identifier) -> bool {
+    let md5 = || identifier.file_as(file, claim, true, &|| false).ok()??.digests.md5;
     judge.trust().is_behind() && md5().is_some_and(|md5| judge.trust().was_unpacked(path, &md5))
 }
 

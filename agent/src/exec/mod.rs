@@ -9,6 +9,7 @@
 //! has begun, and in protect what is denied is ended then.
 
 mod aftermath;
+mod bytecode;
 mod cold;
 pub mod coverage;
 mod deadline;
@@ -20,13 +21,18 @@ mod guarded;
 mod held;
 pub mod history;
 mod line;
+mod load;
 pub mod location;
 mod maintainer;
 pub mod mount;
+mod opened;
+mod opener;
 mod outcome;
 mod parked;
+mod plain;
 pub mod process;
 mod queue;
+mod quieting;
 mod reader;
 mod record;
 mod remark;

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use doorward_policy::{Evidence, Fit, Judgement, PackageEvidence, Response, Row, Sha256, Status, Use, Verdict};
+use doorward_policy::{Evidence, Fit, Judgement, PackageEvidence, PathBytes, Response, Row, Sha256, Status, Use, Verdict};
 use doorward_proto::report::{Denial, Fate, Observation, Process, ReportBody, Unjudged};
 use doorward_service::Clock;
 use nix::errno::Errno;
@@ -23,9 +23,9 @@ use super::queue::Queue;
 use super::reader::Manner;
 use super::warm::{Known, Warm};
 use crate::health::{FailureReason, Health};
-use crate::identify::{Identified, Identity};
+use crate::identify::{Identified, Identity, NameClaim};
 use crate::judge::{Basis, Judge, Judged};
-use crate::system::group::{Answer, Class};
+use crate::system::group::{Answer, Class, Quiet};
 use crate::system::process;
 
 /// An execution, as it was captured when its event was read.
@@ -44,9 +44,22 @@ pub(super) struct Execution {
     pub(super) manner: Manner,
     /// What became of it when it had begun and should not have.
     pub(super) ended: Option<Fate>,
+    /// How the file was met: executed, or loaded by something.
+    pub(super) usage: Use,
+    /// What a package says of the source this was compiled from.
+    pub(super) source: Option<PackageEvidence>,
 }
 
 impl Execution {
+    pub(super) const fn is_load(&self) -> bool {
+        matches!(self.usage, Use::Load { .. })
+    }
+
+    /// What its name, or whoever loads it, claims about the file.
+    pub(super) fn claim(&self) -> NameClaim {
+        if self.is_load() { NameClaim::Source } else { NameClaim::of(self.location.proven().map_or(&[], PathBytes::file_name)) }
+    }
+
     /// What became of it when it was not let be.
     fn fate(&self) -> Option<Fate> {
         self.ended.or_else(|| (self.given == Some(Answer::Deny)).then_some(Fate::Refused))
@@ -198,9 +211,12 @@ impl Outcomes {
 
     /// Ends what ran unseen and cannot be judged, where nothing that is undecided may run.
     fn end_undecided(&self, execution: &Execution) -> Option<Fate> {
-        let undecided = Judgement { verdict: Verdict::Undecided, row: Row::Nothing };
-        let may_run = self.judge.respond(undecided, self.clock.now_micros()) == Response::Allow;
-        (!may_run).then(|| self.end(execution))
+        (self.undecided() != Response::Allow).then(|| self.end(execution))
+    }
+
+    /// What the profile does with a file nothing settles.
+    fn undecided(&self) -> Response {
+        self.judge.respond(Judgement { verdict: Verdict::Undecided, row: Row::Nothing }, self.clock.now_micros())
     }
 
     /// Evidence by the proven path. What root runs from memory has none: container runtimes start themselves from a copy there, and a
@@ -210,7 +226,7 @@ impl Outcomes {
         let is_roots_copy = execution.manner == Manner::Late && execution.process.uid == Some(0) && evidence.package.is_none();
         let executed = is_roots_copy.then(|| self.history.of(&file.digests.sha256)).flatten();
         let original = executed.and_then(|executed| executed.evidence.package).filter(|package| package.fit == Fit::Match);
-        Evidence { package: evidence.package.or(original), ..evidence }
+        Evidence { package: evidence.package.or(original).or_else(|| execution.source.clone()), ..evidence }
     }
 
     fn judge(&self, execution: &Execution, file: &Identified) -> (Evidence, Judged) {
@@ -234,7 +250,8 @@ impl Outcomes {
         });
         let fate = execution.fate();
         let is_denied = fate.is_some();
-        if let Some(package) = evidence.package.as_ref().filter(|package| package.fit == Fit::Match && !is_denied) {
+        let is_counted = !is_denied && !execution.is_load();
+        if let Some(package) = evidence.package.as_ref().filter(|package| package.fit == Fit::Match && is_counted) {
             (self.settled_by_package)(package, file.digests.sha256);
         }
         if !is_denied && !matters(&judged) {
@@ -256,7 +273,7 @@ impl Outcomes {
 
     /// Tells the CMS of a file whose execution waits for its answer.
     fn report_waiting(&self, execution: &Execution, file: &Identified) {
-        let evidence = self.judge.evidence(execution.location.proven(), file.digests.md5.as_ref());
+        let evidence = self.evidence(execution, file);
         // It waits for an answer, which must not wait for the recorder.
         if self.reports.offer(ReportBody::Observation(observation(execution, file, evidence))).is_err() {
             self.health.note(FailureReason::ReportDropped);
@@ -267,7 +284,10 @@ impl Outcomes {
     /// run, and reported in any case.
     pub(super) fn unjudged(&self, mut execution: Execution, held: Option<&Arc<Held>>, reason: FailureReason) {
         self.health.note(reason);
-        execution.given = held.map(|held| held.answer(Answer::Deny)).or(execution.given);
+        // What is only loaded is no program of which the kernel would have to be sure: it follows the profile like any undecided file.
+        let is_let_be = execution.is_load() && self.undecided() == Response::Allow;
+        let wanted = if is_let_be { Answer::Allow } else { Answer::Deny };
+        execution.given = held.map(|held| held.answer(wanted)).or(execution.given);
         if matches!(execution.manner, Manner::Late | Manner::Unreadable) {
             execution.ended = self.end_undecided(&execution);
         }
@@ -307,7 +327,8 @@ impl Outcomes {
         let Allowance { identity, basis, only_root_writes } = allowance;
         let pid = i32::try_from(execution.process.pid).unwrap_or(0);
         let (target, process) = (Target::Held(held), execution.pidfd.clone());
-        self.aftermath.add(After::Allowed(Allowed { target, identity, basis, only_root_writes, pid, process }));
+        let (quiet, is_load) = (Quiet::Everything, execution.is_load());
+        self.aftermath.add(After::Allowed(Allowed { target, identity, basis, quiet, only_root_writes, is_load, pid, process }));
     }
 
     /// Hands a report to the recorder. Where executions are held nobody waits for it: with a full disk under the store, whoever
@@ -326,7 +347,7 @@ fn observation(execution: &Execution, file: &Identified, evidence: Evidence) -> 
     Observation {
         file: file.into(),
         path: execution.location.reported(),
-        usage: Use::Execute,
+        usage: execution.usage,
         scan: None,
         first_observed_at: execution.observed_at,
         last_observed_at: execution.observed_at,
@@ -338,14 +359,12 @@ fn observation(execution: &Execution, file: &Identified, evidence: Evidence) -> 
 }
 
 /// People should hear of what nothing settles, of what may not run, and of threats even when somebody allowed them.
-fn matters(judged: &Judged) -> bool {
+pub(super) fn matters(judged: &Judged) -> bool {
     judged.judgement.verdict != Verdict::Allow || judged.standing.status == Status::Threat
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use doorward_policy::PathBytes;
-
     use super::*;
 
     /// An execution by the process with this number.
@@ -360,6 +379,8 @@ pub(super) mod tests {
             given: None,
             manner: Manner::Told,
             ended: None,
+            usage: Use::Execute,
+            source: None,
         }
     }
 }

@@ -72,6 +72,8 @@ failures! {
     QueueFull, "queue_full", Report;
     /// Watching: the kernel's own queue ran over and events were lost.
     EventsLost, "events_lost", Report;
+    /// Watching: opens were not looked at, so loads among them were not seen; in protect nothing goes unseen.
+    OpensUnseen, "opens_unseen", Report;
     /// Watching: an event that this program cannot read; the group is closed and made anew.
     EventMalformed, "event_malformed", Remake;
     /// Watching: out of file descriptors; the event was lost.
@@ -186,6 +188,7 @@ mod tests {
         let rows = [
             (Why::QueueFull, "queue_full", Do::Report),
             (Why::EventsLost, "events_lost", Do::Report),
+            (Why::OpensUnseen, "opens_unseen", Do::Report),
             (Why::EventMalformed, "event_malformed", Do::Remake),
             (Why::DescriptorsExhausted, "descriptors_exhausted", Do::Report),
             (Why::MarkFailed, "mark_failed", Do::Retry),

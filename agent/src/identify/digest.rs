@@ -88,15 +88,7 @@ impl Reader {
     pub fn kind(&mut self, file: &File, claim: NameClaim) -> io::Result<Option<FileKind>> {
         self.head_bytes = 0;
         self.head_bytes = read_full(file, &mut self.buffer[..HEAD_BYTES], 0)?;
-        let head = &self.buffer[..self.head_bytes];
-        let format = match (Kind::of_head(head), claim) {
-            (doorward_formats::Guess::Certain(kind), _) => return Ok(Some(kind.file_kind())),
-            (doorward_formats::Guess::NeedsMore(format), _) => format,
-            (doorward_formats::Guess::Not, NameClaim::Jar) => doorward_formats::Format::Zip,
-            (doorward_formats::Guess::Not, NameClaim::CompressedModule) => return Ok(Some(FileKind::KernelModule)),
-            (doorward_formats::Guess::Not, NameClaim::None) => return Ok(None),
-        };
-        Ok(format.confirm(&mut Positioned { file, at: 0 })?.map(|kind| kind.file_kind()))
+        kind_of(&self.buffer[..self.head_bytes], file, claim)
     }
 
     /// Digests the whole of the file whose kind was told last. `size` and `blocks` are its `stat`'s; `stop` is asked at
@@ -140,6 +132,26 @@ impl Reader {
         self.head_bytes = 0;
         Ok(kept + read_full(file, &mut self.buffer[kept..want], at + kept as u64)?)
     }
+}
+
+/// As [`Reader::kind`], for a look without a reader.
+pub(super) fn kind(file: &File, claim: NameClaim) -> io::Result<Option<FileKind>> {
+    let mut head = [0; HEAD_BYTES];
+    let head_bytes = read_full(file, &mut head, 0)?;
+    kind_of(&head[..head_bytes], file, claim)
+}
+
+fn kind_of(head: &[u8], file: &File, claim: NameClaim) -> io::Result<Option<FileKind>> {
+    let format = match (Kind::of_head(head), claim) {
+        (doorward_formats::Guess::Certain(kind), _) => return Ok(Some(kind.file_kind())),
+        (doorward_formats::Guess::NeedsMore(format), _) => format,
+        (doorward_formats::Guess::Not, NameClaim::Jar) => doorward_formats::Format::Zip,
+        (doorward_formats::Guess::Not, NameClaim::CompressedModule) => return Ok(Some(FileKind::KernelModule)),
+        (doorward_formats::Guess::Not, NameClaim::Source) => return Ok(Some(FileKind::Script)),
+        (doorward_formats::Guess::Not, NameClaim::None) => return Ok(None),
+    };
+    let confirmed = format.confirm(&mut Positioned { file, at: 0 })?.map(|kind| kind.file_kind());
+    Ok(confirmed.or((claim == NameClaim::Source).then_some(FileKind::Script)))
 }
 
 /// Fills `into` unless the file ends before.

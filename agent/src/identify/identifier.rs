@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use doorward_policy::FileKind;
 use doorward_service::clock::Clock;
 use nix::sys::stat::{FileStat, SFlag, fstat};
 
+use super::digest;
 use super::store::{IdentityStore, Memo};
 use super::{Attributes, FilesystemId, Filesystems, Identified, Identity, NameClaim, Reader, SkipReason};
 use crate::system::lease;
@@ -106,12 +108,25 @@ impl Identifier {
     /// # Errors
     /// The reason why it cannot be told. It is then neither a candidate nor cleared.
     pub fn file(&self, file: &File, name: &[u8], want_md5: bool, stop: &dyn Fn() -> bool) -> Result<Option<Identified>, SkipReason> {
+        self.file_as(file, NameClaim::of(name), want_md5, stop)
+    }
+
+    /// As [`Self::file`], with what is claimed of the file by something else than its name.
+    ///
+    /// # Errors
+    /// As for [`Self::file`].
+    pub fn file_as(
+        &self,
+        file: &File,
+        claim: NameClaim,
+        want_md5: bool,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Identified>, SkipReason> {
         let stat = fstat(file)?;
         let inode = Inode::of(self.filesystems.id(stat.st_dev, file)?, &stat)?;
         if let Some(known) = self.store.candidate(&inode, want_md5) {
             return Ok(Some(known));
         }
-        let claim = NameClaim::of(name);
         let examined = self.examine(&mut Reader::default(), file, claim, |_| want_md5, stop)?;
         let mut memo = Memo::default();
         memo.keep(&self.store, &examined, claim);
@@ -152,6 +167,24 @@ impl Identifier {
             before = after;
         }
         Err(SkipReason::ChangedWhileRead)
+    }
+
+    /// What the beginning of a file says that it is, and the identity under which that may be remembered; digests nothing.
+    ///
+    /// # Errors
+    /// The file's own.
+    pub fn kind(&self, file: &File) -> Result<(Option<FileKind>, Option<Identity>), SkipReason> {
+        let is_remembered = self.filesystems.of(fstat(file)?.st_dev, file)?.is_remembered;
+        let before = self.inode(file)?;
+        // SECURITY: both before the first byte is read; see the folder's header.
+        let may_last = is_remembered && before.identity.is_settled(self.clock.now_micros()) && lease::has_no_writer(file).unwrap_or(false);
+        let kind = match self.store.candidate(&before, false) {
+            // A text is known as a script once somebody ran it; whether it begins like one is another question.
+            Some(known) if known.kind != FileKind::Script => Some(known.kind),
+            _ => digest::kind(file, NameClaim::None)?,
+        };
+        let is_same = self.inode(file)?.identity == before.identity;
+        Ok((kind, (may_last && is_same).then_some(before.identity)))
     }
 
     fn inode(&self, file: &File) -> Result<Inode, SkipReason> {

@@ -41,8 +41,15 @@ impl TestRoot {
 
     /// Changes something that bears on every file.
     pub(crate) fn turn_over(&self) {
+        self.settings(|_| ());
+    }
+
+    /// Changes settings.
+    pub(crate) fn settings(&self, change: impl FnOnce(&mut doorward_proto::uplink::HostSettings)) {
         let lists = self.judge.lists();
-        let settings = doorward_proto::uplink::HostSettings { revision: lists.settings().revision + 1, ..Default::default() };
+        let mut settings = doorward_proto::uplink::HostSettings::clone(&lists.settings());
+        settings.revision += 1;
+        change(&mut settings);
         lists.take_settings(settings).unwrap().unwrap();
     }
 

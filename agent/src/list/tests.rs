@@ -130,6 +130,8 @@ fn settings_only_rise_and_survive_a_restart() {
         exclusions: vec![PathBytes::new(path)],
         kill_on_bad_verdict: true,
         trusted_mounts: vec![PathBytes::new(path)],
+        interpreters: vec!["sh:.sh:-c".parse().unwrap()],
+        open_exclusions: vec![PathBytes::new(path)],
         ..HostSettings::default()
     };
     let mut seen = lists.settings_changes();

@@ -53,6 +53,7 @@ impl Daemon for Desk {
             last_error: uplink.last_error,
             policy: PolicyStatus { epoch: policy.head().epoch, revision: policy.head().revision, records: policy.head().count },
             settings_revision: settings.revision,
+            watches: settings.coverage,
             pending: gauges.records,
             awaiting: gauges.awaiting,
             dropped: gauges.lost(agent.health.count(FailureReason::ReportDropped)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use doorward_policy::Mode;
 use doorward_proto::report::Coverage;
+use doorward_proto::uplink::{CoverageKind, HostSettings};
 use tokio_util::sync::CancellationToken;
 
 use super::agent::Agent;
@@ -29,7 +30,7 @@ const GUARD_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 enum End {
     /// The daemon stops.
     Stopped,
-    /// The CMS set another mode; the watch goes on until another stands.
+    /// The CMS set another mode or coverage; the watch goes on until another stands.
     OtherMode(Standing),
     /// A thread of it failed.
     Failed,
@@ -42,7 +43,7 @@ pub(super) async fn keep_watching(agent: Arc<Agent>, cancel: CancellationToken) 
     // Stands until the next one does, so that a change of mode leaves no gap.
     let mut last: Option<Standing> = None;
     while !cancel.is_cancelled() {
-        let Some(class) = class_for(settings.borrow_and_update().mode) else {
+        let Some(asked) = asked_by(&settings.borrow_and_update()) else {
             stop(last.take()).await;
             uncovered(&agent, "this host's mode is disabled");
             tokio::select! {
@@ -50,10 +51,10 @@ pub(super) async fn keep_watching(agent: Arc<Agent>, cancel: CancellationToken) 
                 _ = settings.changed() => continue,
             }
         };
-        let started = start(&agent, class).await;
+        let started = start(&agent, asked).await;
         stop(last.take()).await;
         match started {
-            Ok(watch) => match hold(&agent, watch, class, &mut settings, &cancel).await {
+            Ok(watch) => match hold(&agent, watch, asked, &mut settings, &cancel).await {
                 End::Stopped => return,
                 End::OtherMode(watch) => {
                     last = Some(watch);
@@ -80,13 +81,21 @@ pub(super) async fn keep_watching(agent: Arc<Agent>, cancel: CancellationToken) 
     stop(last).await;
 }
 
-/// What a mode asks of the kernel; `None` when nothing is to be watched.
-const fn class_for(mode: Mode) -> Option<Class> {
-    match mode {
-        Mode::Disabled => None,
-        Mode::Detect => Some(Class::Notification),
-        Mode::Protect => Some(Class::Permission),
-    }
+/// What is asked of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Asked {
+    class: Class,
+    coverage: CoverageKind,
+}
+
+/// What settings ask of the kernel; `None` when nothing is to be watched.
+fn asked_by(settings: &HostSettings) -> Option<Asked> {
+    let class = match settings.mode {
+        Mode::Disabled => return None,
+        Mode::Detect => Class::Notification,
+        Mode::Protect => Class::Permission,
+    };
+    Some(Asked { class, coverage: settings.coverage })
 }
 
 /// A watch, and in protect the guard over it.
@@ -97,13 +106,14 @@ struct Standing {
 }
 
 /// Starts a watch with everything the daemon has; one that can hold executions only under a guard.
-async fn start(agent: &Arc<Agent>, class: Class) -> Result<Standing, GroupError> {
+async fn start(agent: &Arc<Agent>, asked: Asked) -> Result<Standing, GroupError> {
     let agent = Arc::clone(agent);
-    let started = tokio::task::spawn_blocking(move || start_blocking(&agent, class)).await;
+    let started = tokio::task::spawn_blocking(move || start_blocking(&agent, asked)).await;
     started.unwrap_or(Err(GroupError::Malformed("starting the watch panicked")))
 }
 
-fn start_blocking(agent: &Arc<Agent>, class: Class) -> Result<Standing, GroupError> {
+fn start_blocking(agent: &Arc<Agent>, asked: Asked) -> Result<Standing, GroupError> {
+    let Asked { class, coverage } = asked;
     let guard = match class {
         Class::Notification => None,
         Class::Permission => Some(start_guard(agent)?),
@@ -117,6 +127,7 @@ fn start_blocking(agent: &Arc<Agent>, class: Class) -> Result<Standing, GroupErr
     let inventory = Arc::clone(&agent.inventory);
     let watch = Watch::start(Setup {
         class,
+        coverage,
         control_group: agent.settings.watch.control_group.clone(),
         judge: Arc::clone(&agent.judge),
         identifier: Arc::clone(&agent.identifier),
@@ -193,13 +204,13 @@ async fn keep_guarded(agent: &Agent, guard: &Arc<Mutex<Guard>>) {
 async fn hold(
     agent: &Agent,
     standing: Standing,
-    class: Class,
-    settings: &mut tokio::sync::watch::Receiver<Arc<doorward_proto::uplink::HostSettings>>,
+    asked: Asked,
+    settings: &mut tokio::sync::watch::Receiver<Arc<HostSettings>>,
     cancel: &CancellationToken,
 ) -> End {
     let mut coverage = standing.watch.coverage();
     let mut news = coverage.borrow_and_update().clone();
-    log_coverage(class, &news);
+    log_coverage(asked, &news);
     loop {
         show(agent, news);
         tokio::select! {
@@ -209,7 +220,7 @@ async fn hold(
             }
             () = standing.watch.failed() => break,
             changed = settings.changed() => match changed {
-                Ok(()) if class_for(settings.borrow_and_update().mode) != Some(class) => return End::OtherMode(standing),
+                Ok(()) if asked_by(&settings.borrow_and_update()) != Some(asked) => return End::OtherMode(standing),
                 _ => {}
             },
             changed = coverage.changed() => if changed.is_err() { break },
@@ -223,9 +234,9 @@ async fn hold(
     End::Failed
 }
 
-fn log_coverage(class: Class, coverage: &Coverage) {
+fn log_coverage(asked: Asked, coverage: &Coverage) {
     let uncovered = coverage.uncovered.iter().map(|entry| entry.mount_point.to_string()).collect::<Vec<_>>().join(" ");
-    tracing::info!(watched = coverage.covered.len(), not_watched = %uncovered, ?class, "watching executions");
+    tracing::info!(watched = coverage.covered.len(), not_watched = %uncovered, class = ?asked.class, of = ?asked.coverage, "watching executions");
 }
 
 /// Shows that nothing is watched; true when that is news.

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::stat::makedev;
 
 /// An inode as the kernel remembers it, which on a file system of somebody else's may be out of date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Glance {
     /// As `st_dev`.
     pub device: u64,

@@ -73,6 +73,7 @@ impl TestHost {
     pub(crate) fn watch(&self, test: &str) -> Option<Watch> {
         let settled = Arc::clone(&self.settled);
         let setup = Setup {
+            coverage: doorward_proto::uplink::CoverageKind::Exec,
             control_group: "/".into(),
             class: Class::Notification,
             beat: Arc::new(|| ()),

@@ -30,8 +30,8 @@ pub(super) enum Command {
         tag: String,
     },
     /// Change settings in draft: mode, coverage, unverified_action, allow_safe (0..2 or off), allow_unknown, allow_new_packages,
-    /// allow_new_publishers, package_level, reference_host, exclusions and trusted_mounts (separated by commas),
-    /// kill_on_bad_verdict
+    /// allow_new_publishers, package_level, reference_host, kill_on_bad_verdict; and, separated by commas, exclusions,
+    /// open_exclusions, trusted_mounts, and interpreters (as in python3*:.py:.pyc:-c:-m)
     Set {
         /// The profile
         name: String,
@@ -156,6 +156,9 @@ impl Command {
 /// Settings that are on or off.
 const SWITCHES: [&str; 3] = ["allow_new_packages", "allow_new_publishers", "kill_on_bad_verdict"];
 
+/// Settings of several values, separated by commas.
+const LISTS: [&str; 4] = ["exclusions", "trusted_mounts", "interpreters", "open_exclusions"];
+
 /// `key=value` words as the API takes them. What a value can be is for the server to say; only its JSON type is chosen here.
 fn patch(settings: &[String]) -> Result<Map<String, Value>, Failure> {
     let mut patch = Map::new();
@@ -167,8 +170,8 @@ fn patch(settings: &[String]) -> Result<Map<String, Value>, Failure> {
             (key, "true" | "yes" | "on") if SWITCHES.contains(&key) => Value::Bool(true),
             (key, "false" | "no" | "off") if SWITCHES.contains(&key) => Value::Bool(false),
             ("reference_host", "" | "none") => Value::Null,
-            ("exclusions" | "trusted_mounts", "") => json!([]),
-            ("exclusions" | "trusted_mounts", paths) => json!(paths.split(',').collect::<Vec<_>>()),
+            (key, "") if LISTS.contains(&key) => json!([]),
+            (key, items) if LISTS.contains(&key) => json!(items.split(',').collect::<Vec<_>>()),
             (_, text) => json!(text),
         };
         if patch.insert(key.to_owned(), value).is_some() {

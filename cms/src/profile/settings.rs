@@ -1,7 +1,7 @@
 //! The settings themselves. They are edited as a draft and mean nothing to hosts until published.
 
 use doorward_policy::auto_allow::{AllowUnknown, AutoAllowSettings};
-use doorward_policy::{HostId, Level, Mode, PathBytes, TrustRules, UnverifiedAction};
+use doorward_policy::{HostId, Interpreter, Level, Mode, PathBytes, TrustRules, UnverifiedAction};
 use doorward_proto::uplink::CoverageKind;
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,27 @@ pub struct Settings {
     pub kill_on_bad_verdict: bool,
     /// Mount points of filesystems nobody on a host can vouch for, whose executions are let be all the same, though reported.
     pub trusted_mounts: Vec<PathBytes>,
+    /// With exec+open, programs that run what they read.
+    pub interpreters: Vec<Interpreter>,
+    /// Path prefixes no exec+open coverage looks at, though scans do.
+    pub open_exclusions: Vec<PathBytes>,
 }
+
+/// Trees of databases, mail and object stores: files without end that are opened all the time and run by nobody.
+const DATA_TREES: [&str; 12] = [
+    "/var/lib/mysql",
+    "/var/lib/postgresql",
+    "/var/lib/pgsql",
+    "/var/lib/mongodb",
+    "/var/lib/redis",
+    "/var/lib/elasticsearch",
+    "/var/lib/cassandra",
+    "/var/lib/clickhouse",
+    "/var/lib/ceph",
+    "/var/lib/minio",
+    "/var/mail",
+    "/var/spool",
+];
 
 impl Default for Settings {
     fn default() -> Self {
@@ -53,6 +73,8 @@ impl Default for Settings {
             exclusions: Vec::new(),
             kill_on_bad_verdict: false,
             trusted_mounts: Vec::new(),
+            interpreters: Interpreter::usual(),
+            open_exclusions: DATA_TREES.map(PathBytes::new).into(),
         }
     }
 }
@@ -92,6 +114,8 @@ impl Settings {
             || self.exclusions != published.exclusions
             || self.kill_on_bad_verdict != published.kill_on_bad_verdict
             || self.trusted_mounts != published.trusted_mounts
+            || self.interpreters != published.interpreters
+            || self.open_exclusions != published.open_exclusions
     }
 
     /// What publishing this draft would change, in the order of the settings.

@@ -1,13 +1,14 @@
 //! What stands in the stream's messages, apart from reports and policies.
 
 use bytes::Bytes;
+use doorward_policy::interpreter::INTERPRETER_BYTES_MAX;
 use doorward_policy::{ScanId, Sha256};
 use uuid::Uuid;
 
 use super::{ConvertError, Fault, cut, field, word};
 use crate::limit::{
-    CAPABILITIES_MAX, EXCLUSIONS_MAX, NAME_BYTES_MAX, SCAN_ROOTS_MAX, SENTENCE_BYTES_MAX, THREAT_SCORE_MAX, TRUSTED_MOUNTS_MAX,
-    WORD_BYTES_MAX,
+    CAPABILITIES_MAX, EXCLUSIONS_MAX, INTERPRETERS_MAX, NAME_BYTES_MAX, SCAN_ROOTS_MAX, SENTENCE_BYTES_MAX, THREAT_SCORE_MAX,
+    TRUSTED_MOUNTS_MAX, WORD_BYTES_MAX,
 };
 use crate::uplink::{
     Command, CommandBody, CommandResult, Hello, HostSettings, PolicyState, ScanProgress, SettingsState, StartScan, Verdict, Welcome,
@@ -117,6 +118,11 @@ impl TryFrom<v1::HostSettings> for HostSettings {
     fn try_from(message: v1::HostSettings) -> Result<Self, ConvertError> {
         let mount_point = |path: Bytes| field::normal_path("HostSettings.trusted_mounts", &path);
         let prefix = |path: Bytes| field::path("HostSettings.exclusions", &path);
+        let open_prefix = |path: Bytes| field::path("HostSettings.open_exclusions", &path);
+        let interpreter = |word: String| {
+            let word = field::text("HostSettings.interpreters", word, INTERPRETER_BYTES_MAX)?;
+            word.parse().map_err(|_| Fault::Malformed.of("HostSettings.interpreters"))
+        };
         Ok(Self {
             revision: message.revision,
             mode: word::mode("HostSettings.mode", message.mode)?,
@@ -126,6 +132,8 @@ impl TryFrom<v1::HostSettings> for HostSettings {
             exclusions: field::list("HostSettings.exclusions", message.exclusions, EXCLUSIONS_MAX, prefix)?,
             kill_on_bad_verdict: message.kill_on_bad_verdict,
             trusted_mounts: field::list("HostSettings.trusted_mounts", message.trusted_mounts, TRUSTED_MOUNTS_MAX, mount_point)?,
+            interpreters: field::list("HostSettings.interpreters", message.interpreters, INTERPRETERS_MAX, interpreter)?,
+            open_exclusions: field::list("HostSettings.open_exclusions", message.open_exclusions, EXCLUSIONS_MAX, open_prefix)?,
         })
     }
 }
@@ -142,6 +150,8 @@ impl From<HostSettings> for v1::HostSettings {
             exclusions: settings.exclusions.iter().take(EXCLUSIONS_MAX).map(cut::path).collect(),
             kill_on_bad_verdict: settings.kill_on_bad_verdict,
             trusted_mounts: mount_points.take(TRUSTED_MOUNTS_MAX).map(cut::path).collect(),
+            interpreters: settings.interpreters.iter().take(INTERPRETERS_MAX).map(ToString::to_string).collect(),
+            open_exclusions: settings.open_exclusions.iter().take(EXCLUSIONS_MAX).map(cut::path).collect(),
         }
     }
 }

@@ -1163,6 +1163,12 @@ pub struct HostSettings {
     /// below it.
     #[prost(bytes = "bytes", repeated, tag = "8")]
     pub trusted_mounts: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// With exec+open, programs that run what they read, at most 64 words of at most 255 bytes: NAME\[:SUFFIX...\]\[:-OPTION...\].
+    #[prost(string, repeated, tag = "9")]
+    pub interpreters: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Path prefixes no exec+open coverage looks at, though scans do, at most 256 of at most 4095 bytes. Never applied to executions.
+    #[prost(bytes = "bytes", repeated, tag = "10")]
+    pub open_exclusions: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// Whether a policy was taken.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

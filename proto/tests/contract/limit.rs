@@ -184,6 +184,10 @@ fn limits_of_the_stream() -> Vec<Limit> {
         limit!("HostSettings.exclusions", EXCLUSIONS_MAX, HostSettings, v1::HostSettings, HostSettings::default(), exclusions = paths, wire_paths),
         limit!("HostSettings.trusted_mounts", TRUSTED_MOUNTS_MAX, HostSettings, v1::HostSettings, HostSettings::default(),
             trusted_mounts = |count| vec![PathBytes::new("/srv"); count], |count| vec![Bytes::from_static(b"/srv"); count]),
+        limit!("HostSettings.interpreters", INTERPRETERS_MAX, HostSettings, v1::HostSettings, HostSettings::default(),
+            interpreters = |count| vec!["sh".parse().unwrap(); count], |count| vec!["sh".to_owned(); count]),
+        limit!("HostSettings.open_exclusions", EXCLUSIONS_MAX, HostSettings, v1::HostSettings, HostSettings::default(),
+            open_exclusions = paths, wire_paths),
         limit!("PolicyState.refused", SENTENCE_BYTES_MAX, PolicyState, v1::PolicyState,
             PolicyState { epoch: 1, revision: 1, refused: None }, refused = some_text, text),
         limit!("SettingsState.refused", SENTENCE_BYTES_MAX, SettingsState, v1::SettingsState,
@@ -260,6 +264,11 @@ fn elements_of_lists_have_limits_too() {
     long(HostSettings::try_from(settings).unwrap_err(), "HostSettings.exclusions", path_max);
     let settings = v1::HostSettings { trusted_mounts: long_path(), ..v1::HostSettings::from(HostSettings::default()) };
     long(HostSettings::try_from(settings).unwrap_err(), "HostSettings.trusted_mounts", path_max);
+    let settings = v1::HostSettings { open_exclusions: long_path(), ..v1::HostSettings::from(HostSettings::default()) };
+    long(HostSettings::try_from(settings).unwrap_err(), "HostSettings.open_exclusions", path_max);
+    let settings = v1::HostSettings { interpreters: vec!["/bin/sh".to_owned()], ..v1::HostSettings::from(HostSettings::default()) };
+    let refusal = HostSettings::try_from(settings).unwrap_err();
+    assert_eq!(refusal, ConvertError { field: "HostSettings.interpreters", fault: Fault::Malformed });
     let scan = v1::StartScan { roots: long_path(), ..v1::StartScan::from(start_scan()) };
     long(StartScan::try_from(scan).unwrap_err(), "StartScan.roots", path_max);
     let hello = v1::Hello { capabilities: vec![long_word()], ..v1::Hello::from(sample::hello()) };

@@ -1,8 +1,8 @@
 //! Any domain value, within the contract's limits. Texts are any text, paths any bytes, numbers any number.
 
 use doorward_policy::{
-    Blake3, Evidence, FileKind, Fit, HostId, Level, Md5, Mode, PackageEvidence, PackageManager, PathBytes, ProfileId, PublisherEvidence,
-    ScanId, Sha1, Sha256, Signing, SourceKey, Status, TrustRules, UnverifiedAction, Use,
+    Blake3, Evidence, FileKind, Fit, HostId, Interpreter, Level, Md5, Mode, PackageEvidence, PackageManager, PathBytes, ProfileId,
+    PublisherEvidence, ScanId, Sha1, Sha256, Signing, SourceKey, Status, TrustRules, UnverifiedAction, Use,
 };
 use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, RenewRequest, RenewResponse};
 use doorward_proto::report::{
@@ -307,9 +307,22 @@ fn settings() -> impl Strategy<Value = HostSettings> {
         vec(path(), 0..4),
         any::<bool>(),
         vec(mount_point(), 0..4),
+        (0..=Interpreter::usual().len()).prop_map(|count| Interpreter::usual().into_iter().take(count).collect()),
+        vec(path(), 0..4),
     )
         .prop_map(
-            |(revision, mode, coverage, unverified_action, maintenance_until, exclusions, kill_on_bad_verdict, trusted_mounts)| {
+            |(
+                revision,
+                mode,
+                coverage,
+                unverified_action,
+                maintenance_until,
+                exclusions,
+                kill_on_bad_verdict,
+                trusted_mounts,
+                interpreters,
+                open_exclusions,
+            )| {
                 HostSettings {
                     revision,
                     mode,
@@ -319,6 +332,8 @@ fn settings() -> impl Strategy<Value = HostSettings> {
                     exclusions,
                     kill_on_bad_verdict,
                     trusted_mounts,
+                    interpreters,
+                    open_exclusions,
                 }
             },
         )

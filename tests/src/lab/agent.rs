@@ -6,13 +6,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use doorward_policy::Sha256;
+use doorward_proto::uplink::CoverageKind;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::process::COMMAND_LIMIT;
 use super::root::Lab;
-use super::warden::{Warden, has_marks, holds_executions, ignores};
+use super::warden::{Warden, has_marks, holds_executions, holds_opens, ignores};
 use crate::site::{Program, Site, answer, configuration, eventually, eventually_within, path};
 
 const PROGRAM: &str = "/usr/sbin/doorward-agent";
@@ -121,19 +122,39 @@ impl LabAgent<'_> {
         });
     }
 
-    /// Starts it anew as on a host that has never seen a file, and waits until it works in this mode, `detect` or `protect`.
+    /// As [`LabAgent::protects`], with opens covered too.
     ///
     /// # Panics
     /// When it never does.
-    pub fn restart_knowing_nothing(&mut self, site: &Site, mode: &str) {
+    pub fn protects_opens(&self, site: &Site, unverified_action: &str) {
+        let _ = site.cms_says(&["profile", "set", "default", "coverage=exec_and_open"]);
+        self.protects(site, unverified_action);
+        eventually_within(PROTECT_DEADLINE, "the agent holds opens", || self.holds_opens().then_some(()));
+        assert_eq!(self.status()["watches"], "exec_and_open");
+    }
+
+    /// Whether it holds opens, as the kernel has it.
+    #[must_use]
+    pub fn holds_opens(&self) -> bool {
+        holds_opens(self.pid())
+    }
+
+    /// Starts it anew as on a host that has never seen a file, and waits until it works in this mode, `detect` or `protect`, with this coverage.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub fn restart_knowing_nothing(&mut self, site: &Site, mode: &str, coverage: CoverageKind) {
         self.kill();
         self.lab.must(&["rm", "-rf", IDENTITIES]);
-        let _ = site.ask(&["profile", "set", "default", &format!("mode={mode}"), "unverified_action=allow"]);
+        let has_opens = coverage == CoverageKind::ExecAndOpen;
+        let coverage = if has_opens { "coverage=exec_and_open" } else { "coverage=exec" };
+        let _ = site.ask(&["profile", "set", "default", &format!("mode={mode}"), "unverified_action=allow", coverage]);
         let _ = site.ask(&["profile", "publish", "default"]);
         self.run();
         eventually_within(PROTECT_DEADLINE, &format!("the agent works in {mode}"), || {
             let status = self.ask(&["status"]).ok()?;
-            let is_watching = has_marks(self.pid()) && self.holds_executions() == (mode == "protect");
+            let holds = (self.holds_executions(), self.holds_opens());
+            let is_watching = has_marks(self.pid()) && holds == (mode == "protect", mode == "protect" && has_opens);
             (status["mode"] == mode && status["connected"] == true && is_watching).then_some(())
         });
     }

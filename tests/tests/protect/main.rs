@@ -12,6 +12,7 @@ mod detect;
 mod hang;
 mod hold;
 mod ignore;
+mod load;
 mod mount;
 mod package;
 mod turned;

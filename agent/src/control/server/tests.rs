@@ -31,6 +31,7 @@ impl Daemon for Dummy {
             last_error: None,
             policy: PolicyStatus::default(),
             settings_revision: 7,
+            watches: doorward_proto::uplink::CoverageKind::Exec,
             pending: 0,
             awaiting: 0,
             dropped: 0,

@@ -110,7 +110,9 @@ async fn decisions_say_what_they_did_and_warn_about_threats() {
     assert!(set.text().contains("trusted_mounts: none -> /home, /srv/tools"), "{}", set.out);
     let refused = run(&site, &["profile", "set", "default", "trusted_mounts=/home/"]).await;
     assert!(refused.log.contains("trusted_mounts are at most 64 absolute paths"), "{}", refused.log);
-    assert!(run(&site, &["profile", "publish", "default"]).await.text().contains("4 settings, 1 packages"));
+    let set = run(&site, &["profile", "set", "default", "interpreters=sh:.sh:-c,python3*:.py", "open_exclusions="]).await;
+    assert!(set.text().contains("-> sh:.sh:-c, python3*:.py") && set.out.contains("-> none"), "{}", set.out);
+    assert!(run(&site, &["profile", "publish", "default"]).await.text().contains("6 settings, 1 packages"));
     let mode = run(&site, &["host", "set", "web-1", "mode=detect"]).await;
     assert!(mode.text().contains("detect, its own mode"), "{}", mode.out);
 }
