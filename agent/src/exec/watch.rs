@@ -249,7 +249,7 @@ impl Watch {
         let is_stopping = Arc::clone(&self.is_stopping);
         let class = setup.class;
         threads.start("exec-deadline", move || {
-            raise(class, priority::ANSWERING);
+            go_first(class);
             deadlines.run(&health, || beat(), || is_stopping.load(Ordering::Relaxed));
             Ok(())
         })?;
@@ -273,7 +273,7 @@ impl Watch {
             own_pid: own_pid(),
         };
         threads.start("exec-reader", move || {
-            raise(class, priority::ANSWERING);
+            go_first(class);
             reader.run().map_err(|error| error.to_string())
         })
     }
@@ -458,6 +458,13 @@ fn bench(
         mounts: Arc::clone(mounts),
         health: setup.health.clone(),
         is_stopping: Arc::clone(is_stopping),
+    }
+}
+
+/// As [`raise`], for a thread that all of them wait for.
+fn go_first(class: Class) {
+    if class == Class::Permission && priority::first().is_err() {
+        raise(class, priority::ANSWERING);
     }
 }
 

@@ -11,10 +11,10 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use super::{image, package};
 
 /// Programs copied from the machine with the libraries they need. No interpreter but the shell.
-const PROGRAMS: [&str; 40] = [
+const PROGRAMS: [&str; 41] = [
     "cat", "chmod", "chown", "cp", "cut", "dash", "date", "dd", "echo", "env", "false", "find", "grep", "head", "id", "kill", "ln", "ls",
-    "mkdir", "mktemp", "mount", "mv", "nice", "od", "pwd", "rm", "rmdir", "sed", "seq", "setpriv", "sleep", "sort", "stat", "sync", "tail",
-    "touch", "true", "truncate", "umount", "unshare",
+    "mkdir", "mkfifo", "mktemp", "mount", "mv", "nice", "od", "pwd", "rm", "rmdir", "sed", "seq", "setpriv", "sleep", "sort", "stat",
+    "sync", "tail", "touch", "true", "truncate", "umount", "unshare",
 ];
 
 /// Where programs are looked for; in this order, as a root shell does.
