@@ -99,8 +99,19 @@ fn install(tree: &Path) {
 }
 
 fn find(name: &str) -> PathBuf {
-    let found = FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file());
-    found.expect("coreutils, dash, findutils, grep, sed, mount and util-linux are on every machine the tests run on")
+    look_for(name).expect("coreutils, dash, findutils, grep, sed, mount and util-linux are on every machine the tests run on")
+}
+
+fn look_for(name: &str) -> Option<PathBuf> {
+    FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
+}
+
+/// A program of the machine with all it needs, by where it belongs in a lab; `None` when it is not on the machine.
+pub(super) fn program(name: &str) -> Option<BTreeMap<String, Vec<u8>>> {
+    let program = look_for(name)?;
+    let needed = libraries(std::iter::once(&program));
+    let files = needed.iter().chain([&program]);
+    Some(files.map(|path| (below_usr(path), fs::read(path).expect("a file of the machine can be read"))).collect())
 }
 
 /// Loaders and libraries of programs, as the machine's own loader finds them. Before each program's, `ldd` prints its path and a

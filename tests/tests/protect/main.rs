@@ -13,6 +13,7 @@ mod hang;
 mod hold;
 mod ignore;
 mod mount;
+mod nspawn;
 mod package;
 mod turned;
 mod unprotected;

@@ -89,6 +89,15 @@ fn take_turns(path: &Path, is_over: &AtomicBool) {
     }
 }
 
+/// Ends the turns with the test, however that ends.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_log_whose_readers_are_replaced_all_the_time() {
     let Some(lab) = minimal() else { return };
@@ -103,11 +112,13 @@ fn a_log_whose_readers_are_replaced_all_the_time() {
     drop(first);
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _over = Over(&is_over);
         scope.spawn(|| take_turns(&path, &is_over));
         eventually("the agent protects again", || agent.holds_executions().then_some(()));
         goes_on(&lab, &mut agent, "/opt/replaced");
-        is_over.store(true, Ordering::Relaxed);
     });
+    // Nobody reads any more, and who writes is told so.
+    goes_on(&lab, &mut agent, "/opt/nobody");
     let (mut last, mut said) = (next_reader(&path), Vec::new());
     eventually("it goes on logging, and says what was lost", || {
         let _ = agent.ask(&["status"]);
