@@ -13,6 +13,7 @@ const NEEDS: &[Need] = &[
     Need { program: "losetup", package: "mount" },
     Need { program: "debootstrap", package: "debootstrap" },
     Need { program: "unshare", package: "util-linux" },
+    Need { program: "systemd-nspawn", package: "systemd-container" },
     Need { program: "python3", package: "python3" },
     Need { program: "pip3", package: "python3-pip" },
     Need { program: "protoc", package: "protobuf-compiler" },

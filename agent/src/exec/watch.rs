@@ -272,7 +272,7 @@ impl Watch {
         let is_stopping = Arc::clone(&self.is_stopping);
         let class = setup.class;
         threads.start("exec-deadline", move || {
-            raise(class, priority::ANSWERING);
+            go_first(class);
             deadlines.run(&health, || beat(), || is_stopping.load(Ordering::Relaxed));
             Ok(())
         })?;
@@ -303,7 +303,7 @@ impl Watch {
             own_pid: own_pid(),
         };
         threads.start("exec-reader", move || {
-            raise(class, priority::ANSWERING);
+            go_first(class);
             reader.run().map_err(|error| error.to_string())
         })
     }
@@ -519,6 +519,13 @@ fn bench(setup: &Setup, shared: &Shared<'_>, other: Option<&Bench>) -> Bench {
         health: setup.health.clone(),
         is_stopping: Arc::clone(shared.is_stopping),
         opens: other.map_or_else(new_memory, |other| other.opens.clone()),
+    }
+}
+
+/// As [`raise`], for a thread that all of them wait for.
+fn go_first(class: Class) {
+    if class == Class::Permission && priority::first().is_err() {
+        raise(class, priority::ANSWERING);
     }
 }
 

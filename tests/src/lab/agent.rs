@@ -1,6 +1,7 @@
 //! The real agent inside a lab, enrolled with a real CMS outside over loopback.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -85,6 +86,23 @@ impl LabAgent<'_> {
         let mut command = self.lab.entering(None);
         command.args(["exec", "--", PROGRAM, "--config", LOUD_CONFIG, "run"]);
         let program = Program::spawn_complaining_to("doorward-agent", command, self.log_file(), target);
+        self.warden = Some(Warden::watch(program.pid()));
+        self.program = Some(program);
+    }
+
+    /// Starts the agent with everything logged that can be, as a service whose standard error the journal collects, and waits for nothing.
+    ///
+    /// # Panics
+    /// As [`LabAgent::run`].
+    pub fn run_logging_to_journal(&mut self) {
+        self.lab.assert_apart();
+        self.lab.configure(LOUD_CONFIG, "[log]\nfilter = \"trace\"\n");
+        let target = fs::File::create(self.log_file()).expect("a file for what is not logged");
+        let about = target.metadata().expect("a file of ours");
+        let stream = format!("JOURNAL_STREAM={}:{}", about.dev(), about.ino());
+        let mut command = self.lab.entering(None);
+        command.args(["exec", "--", "/usr/bin/env", &stream, PROGRAM, "--config", LOUD_CONFIG, "run"]);
+        let program = Program::spawn_complaining_to("doorward-agent", command, self.log_file(), target.into());
         self.warden = Some(Warden::watch(program.pid()));
         self.program = Some(program);
     }

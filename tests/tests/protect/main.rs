@@ -14,6 +14,7 @@ mod hold;
 mod ignore;
 mod load;
 mod mount;
+mod nspawn;
 mod package;
 mod turned;
 mod unprotected;
