@@ -14,6 +14,7 @@ mod hold;
 mod ignore;
 mod mount;
 mod package;
+mod rpm;
 mod turned;
 mod unprotected;
 
