@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
-use doorward_policy::{Evidence, Judgement, Md5, PathBytes, Response, Sha256, Standing, Status, Subject, Verdict, judge, respond, status};
+use doorward_policy::{
+    DigestAlgorithm, Evidence, Judgement, PathBytes, Response, Sha256, Standing, Status, Subject, Verdict, judge, respond, status,
+};
 use doorward_proto::uplink;
 
 use crate::exec::mount::below;
-use crate::identify::{Identified, Identity};
+use crate::identify::{Digests, Identified, Identity};
 use crate::list::{ClosureClaim, Lists, Stamp};
 use crate::trust::Trust;
 
@@ -96,18 +98,25 @@ impl Judge {
         Self { lists, trust, closure, root }
     }
 
-    /// Whether a package lists an MD5 for this path, so that it should be computed along with the other digests.
+    /// The algorithm in which a package lists this path's digest, when it is to be taken along with those taken in any case.
     #[must_use]
-    pub fn wants_md5(&self, path: &PathBytes) -> bool {
-        let below = self.below_root(path);
-        self.trust.current().zip(below).is_some_and(|(trust, path)| trust.lists_digest(&path))
+    pub fn wanted_digest(&self, path: &PathBytes) -> Option<DigestAlgorithm> {
+        let below = self.below_root(path)?;
+        self.trust.current()?.wanted_digest(&below)
     }
 
-    /// What packages say of content with this MD5 at this path. Nothing without a path that was proven.
+    /// Whether a package lists a digest for this path, so that its content may be vouched for.
     #[must_use]
-    pub fn evidence(&self, path: Option<&PathBytes>, md5: Option<&Md5>) -> Evidence {
+    pub fn lists_digest(&self, path: &PathBytes) -> bool {
+        let below = self.below_root(path);
+        self.trust.current().zip(below).is_some_and(|(trust, path)| trust.owner(&path).is_some_and(|owner| owner.lists_digest()))
+    }
+
+    /// What packages say of content with these digests at this path. Nothing without a path that was proven.
+    #[must_use]
+    pub fn evidence(&self, path: Option<&PathBytes>, digests: &Digests) -> Evidence {
         let path = path.and_then(|path| self.below_root(path));
-        let package = path.zip(self.trust.current()).and_then(|(path, trust)| trust.evidence(&path, md5));
+        let package = path.zip(self.trust.current()).and_then(|(path, trust)| trust.evidence(&path, digests));
         Evidence { package, publisher: None }
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward_policy::PackageManager;
 use doorward_service::{Clock, Exit, Lifecycle, notify};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -140,24 +141,26 @@ async fn open(settings: Settings, credential: Credential) -> Result<Arc<Agent>, 
     tokio::task::spawn_blocking(move || Agent::open(settings, credential, Clock::system())).await.unwrap_or(Err(RunError::Panicked))
 }
 
-/// Follows the package database; each new generation brings new inodes for the closure too.
+/// Follows the package databases; each new generation brings new inodes for the closure too.
 fn watch_packages(agent: &Arc<Agent>) -> Option<trust::Watch> {
     let told = {
         let agent = Arc::clone(agent);
-        move |outcome: Result<(), trust::TrustError>| match outcome {
+        move |outcome: Result<(), trust::Unread>| match outcome {
             Ok(()) => {
                 agent.judge.closure().find(&agent.identifier, &agent.settings.root);
                 tracing::info!("packages changed; their files are vouched for from now on");
             }
             Err(error) => {
-                agent.health.note(FailureReason::DpkgError);
+                agent.health.note(error.manager.into());
                 tracing::warn!(%error, "the package database cannot be read again; what was read before stays valid");
             }
         }
     };
     trust::Watch::start(Arc::clone(agent.judge.trust()), told)
         .inspect_err(|error| {
-            agent.health.note(FailureReason::DpkgError);
+            for manager in [PackageManager::Dpkg, PackageManager::Rpm] {
+                agent.health.note(manager.into());
+            }
             tracing::error!(%error, "changes of packages are not noticed until the next start");
         })
         .ok()

@@ -13,6 +13,7 @@ mod elf;
 mod jar;
 mod kind;
 mod module;
+pub mod openpgp;
 mod pe;
 pub mod rpm;
 mod script;

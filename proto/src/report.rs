@@ -30,7 +30,7 @@ pub struct FileFacts {
     pub sha256: Sha256,
     /// Only where somebody computed it anyway.
     pub sha1: Option<Sha1>,
-    /// Only where dpkg lists the path.
+    /// Only where a package lists the path with an MD5.
     pub md5: Option<Md5>,
     /// Only where the host keeps it.
     pub blake3: Option<Blake3>,

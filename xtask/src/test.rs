@@ -17,6 +17,9 @@ const NEEDS: &[Need] = &[
     Need { program: "python3", package: "python3" },
     Need { program: "pip3", package: "python3-pip" },
     Need { program: "protoc", package: "protobuf-compiler" },
+    Need { program: "rpmbuild", package: "rpm" },
+    Need { program: "gpg", package: "gnupg" },
+    Need { program: "db5.3_load", package: "db5.3-util" },
 ];
 
 #[derive(Args)]

@@ -62,8 +62,8 @@ fn open(path: &Path, shown: &PathBytes) -> Result<File, Failure> {
 fn offline(settings: &Settings, file: &File, path: &PathBytes) -> Result<Why, Failure> {
     let clock = Clock::system();
     let identifier = Identifier::new(Arc::new(IdentityStore::in_memory(entropy::fill)), clock.clone(), Limits::default());
-    let (trust, problem) = Trust::open(&settings.root);
-    if let Some(problem) = problem {
+    let (trust, problems) = Trust::open(&settings.root);
+    for problem in problems {
         eprintln!("doorward-agent: the package database cannot be used: {problem}");
     }
     let closure = Arc::new(Closure::default());

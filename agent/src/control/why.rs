@@ -104,14 +104,14 @@ impl Asked<'_> {
         let location = locate(&file, self.mounts);
         let shown = location.proven().unwrap_or(path).clone();
         let skipped = |reason| WhyError::Skipped(shown.clone(), reason);
-        let want_md5 = location.proven().is_some_and(|path| self.judge.wants_md5(path));
-        let identified = self.identifier.file(&file, shown.file_name(), want_md5, self.stop).map_err(skipped)?;
+        let wanted = location.proven().and_then(|path| self.judge.wanted_digest(path));
+        let identified = self.identifier.file(&file, shown.file_name(), wanted, self.stop).map_err(skipped)?;
         let settings = self.judge.lists().settings();
         let Some(identified) = identified else {
             let size = file.metadata().map_or(0, |file| file.len());
             return Ok(self.never_judged(shown, size, &settings));
         };
-        let evidence = self.judge.evidence(location.proven(), identified.digests.md5.as_ref());
+        let evidence = self.judge.evidence(location.proven(), &identified.digests);
         let verdict = (self.verdict)(&identified.digests.sha256);
         let subject = self.judge.subject_with(&identified, &evidence, verdict.as_ref());
         let rules = self.judge.lists().rules();

@@ -29,7 +29,7 @@ pub(super) fn evidence_of_source(
     mounts: &Mounts,
 ) -> Option<PackageEvidence> {
     let path = source_of(location.proven()?)?;
-    if !judge.wants_md5(&path) {
+    if !judge.lists_digest(&path) {
         return None;
     }
     let compiled_from = Header::read(file)?;
@@ -40,8 +40,8 @@ pub(super) fn evidence_of_source(
     if (stat.st_mtime as u32, stat.st_size as u32) != (compiled_from.modified, compiled_from.size) || !only_root_writes(&source) {
         return None;
     }
-    let known = identifier.file_as(&source, NameClaim::Source, true, &|| false).ok()??;
-    judge.evidence(Some(&path), known.digests.md5.as_ref()).package.filter(|package| package.fit == Fit::Match)
+    let known = identifier.file_as(&source, NameClaim::Source, judge.wanted_digest(&path), &|| false).ok()??;
+    judge.evidence(Some(&path), &known.digests).package.filter(|package| package.fit == Fit::Match)
 }
 
 /// `/x/__pycache__/name.cpython-311.opt-1.pyc` is compiled from `/x/name.py`.

@@ -113,12 +113,12 @@ impl Quieter {
         }
         let location = find(&file, &self.mounts.load()).location;
         let Some(path) = location.proven() else { return };
-        if (kind.is_none() && !self.judge.wants_md5(path)) || identity.size > DIGESTED_BYTES_MAX {
+        if (kind.is_none() && !self.judge.lists_digest(path)) || identity.size > DIGESTED_BYTES_MAX {
             return;
         }
         let Some(found) = self.identify(&file, &identity, kind, path, reader, pulse) else { return };
         let basis = self.judge.basis(&found.digests.sha256);
-        let evidence = self.judge.evidence(Some(path), found.digests.md5.as_ref());
+        let evidence = self.judge.evidence(Some(path), &found.digests);
         let judged = self.judge.judge(&found.digests.sha256, &identity, &evidence);
         if judged.judgement.verdict != Verdict::Allow || matters(&judged) || !only_root_writes(&file) {
             return;
@@ -142,13 +142,13 @@ impl Quieter {
             pulse.beat(monotonic_ms());
             false
         };
-        let want_md5 = self.judge.wants_md5(path);
+        let wanted = self.judge.wanted_digest(path);
         if kind.is_some() {
-            let found = self.identifier.file(file, path.file_name(), want_md5, &stop).ok()??;
+            let found = self.identifier.file(file, path.file_name(), wanted, &stop).ok()??;
             let is_kept = self.identifier.kind(file).is_ok_and(|(_, lasting)| lasting == Some(*identity));
             return (found.identity == *identity && is_kept).then_some(found);
         }
-        let examined = self.identifier.examine(reader, file, NameClaim::Source, |_| want_md5, &stop).ok()?;
+        let examined = self.identifier.examine(reader, file, NameClaim::Source, |_| wanted, &stop).ok()?;
         examined.candidate.filter(|_| examined.lasting == Some(*identity))
     }
 

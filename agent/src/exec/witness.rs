@@ -96,7 +96,7 @@ impl Bench {
     pub(super) fn consider(&self, target: Target, seen: Seen, mounts: &Mounts) {
         let Seen { given, manner, process, mut facts, observed_at, usage } = seen;
         let Found { location, user_writable_folder } = location::find(target.file(), mounts);
-        let want_md5 = location.proven().is_some_and(|path| self.outcomes.judge.wants_md5(path));
+        let wanted = location.proven().and_then(|path| self.outcomes.judge.wanted_digest(path));
         facts.parent_sha256 = self.digest_of_parent(facts.parent_pid, mounts);
         let pidfd = process.map(Arc::new);
         let (process, ended, source) = (facts, None, None);
@@ -117,13 +117,13 @@ impl Bench {
             execution.source =
                 bytecode::evidence_of_source(target.file(), &execution.location, &self.outcomes.judge, &self.identifier, mounts);
         }
-        if let Some(known) = self.identifier.store().candidate(&inode, want_md5) {
+        if let Some(known) = self.identifier.store().candidate(&inode, wanted) {
             let footing = Footing { only_root_writes, is_lasting: true };
             let is_of_package_manager = |execution: &Execution| self.is_of_package_manager(execution, target.file(), only_root_writes);
             return self.outcomes.conclude(execution, &target, &known, footing, is_of_package_manager);
         }
         let held = target.held().cloned();
-        let job = Job { target, key: Key { identity: inode.identity, want_md5 }, claim: execution.claim(), only_root_writes };
+        let job = Job { target, key: Key { identity: inode.identity, wanted }, claim: execution.claim(), only_root_writes };
         if let Err(waiter) = self.cold.offer(job, Waiter { execution, held }) {
             self.outcomes.unjudged(waiter.execution, waiter.held.as_ref(), FailureReason::QueueFull);
         }
@@ -137,7 +137,7 @@ impl Bench {
             self.is_stopping.load(Ordering::Relaxed) || now_ms - started_ms > IDENTIFY_DEADLINE_MS
         };
         let file = job.target.file();
-        let outcome = self.identifier.file_as(file, job.claim, job.key.want_md5, &stop);
+        let outcome = self.identifier.file_as(file, job.claim, job.key.wanted, &stop);
         let waiting = self.cold.finish(&job.key);
         let unjudged = |waiting: Vec<Waiter>, reason: FailureReason| {
             for Waiter { execution, held } in waiting {
@@ -158,7 +158,7 @@ impl Bench {
     }
 
     fn conclude(&self, waiting: Vec<Waiter>, job: &Job, found: &Identified) {
-        let is_lasting = self.inode(job.target.file()).is_ok_and(|inode| self.identifier.store().candidate(&inode, false).is_some());
+        let is_lasting = self.inode(job.target.file()).is_ok_and(|inode| self.identifier.store().candidate(&inode, None).is_some());
         let footing = Footing { only_root_writes: job.only_root_writes, is_lasting };
         let is_of_package_manager = |execution: &Execution| self.is_of_package_manager(execution, job.target.file(), job.only_root_writes);
         for Waiter { execution, held } in waiting {
@@ -183,7 +183,7 @@ impl Bench {
         let parent_pid = i32::try_from(parent_pid).ok().filter(|pid| *pid > 0)?;
         let file = executable::find(parent_pid, mounts)?;
         let inode = self.inode(&file).ok()?;
-        Some(self.identifier.store().candidate(&inode, false)?.digests.sha256)
+        Some(self.identifier.store().candidate(&inode, None)?.digests.sha256)
     }
 }
 

@@ -124,8 +124,10 @@ failures! {
     FileTooLarge, "file_too_large", Report;
     /// Identifying: the identity store could not be written; files are read again instead.
     IdentityStoreError, "identity_store_error", Report;
-    /// Trust: the package database could not be read; the last generation stays valid.
+    /// Trust: dpkg's database could not be read; the last generation stays valid.
     DpkgError, "dpkg_error", KeepLast;
+    /// Trust: rpm's database could not be read; the last generation stays valid.
+    RpmError, "rpm_error", KeepLast;
     /// Reports: the store is full; a scan waits, executions push out the oldest.
     PendingFull, "pending_full", Retry;
     /// Reports: the disk is full; whoever brought the report waits and tries again.
@@ -215,6 +217,7 @@ mod tests {
             (Why::FileTooLarge, "file_too_large", Do::Report),
             (Why::IdentityStoreError, "identity_store_error", Do::Report),
             (Why::DpkgError, "dpkg_error", Do::KeepLast),
+            (Why::RpmError, "rpm_error", Do::KeepLast),
             (Why::PendingFull, "pending_full", Do::Retry),
             (Why::PendingDiskFull, "pending_disk_full", Do::Retry),
             (Why::PendingBroken, "pending_broken", Do::Retry),

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use doorward_policy::{Fit, Row};
+use doorward_policy::{DigestAlgorithm, Fit, Row};
 use doorward_service::Clock;
 
 use super::*;
@@ -26,8 +26,8 @@ impl TestRoot {
         fs::create_dir_all(path.join("usr/bin")).unwrap();
         fs::write(path.join("usr/bin/packaged"), "#!/bin/sh\nexit 0\n").unwrap();
         write_package_database(&path);
-        let (trust, problem) = Trust::open(&path);
-        assert!(problem.is_none(), "{problem:?}");
+        let (trust, problems) = Trust::open(&path);
+        assert!(problems.is_empty(), "{problems:?}");
         let root = PathBytes::new(path.as_os_str().as_bytes());
         let identifier = Identifier::new(Arc::new(IdentityStore::in_memory(entropy::fill)), Clock::system(), Limits::default());
         let judge = Judge::new(Arc::new(Lists::unenrolled()), Arc::new(trust), Arc::default(), root);
@@ -36,7 +36,7 @@ impl TestRoot {
 
     pub(crate) fn identified(&self, name: &str) -> Identified {
         let path = self.path.join(name);
-        self.identifier.file(&File::open(path).unwrap(), name.as_bytes(), true, &|| false).unwrap().unwrap()
+        self.identifier.file(&File::open(path).unwrap(), name.as_bytes(), Some(DigestAlgorithm::Md5), &|| false).unwrap().unwrap()
     }
 
     /// Changes something that bears on every file.
@@ -56,7 +56,7 @@ impl TestRoot {
     fn judged(&self, name: &str) -> Judged {
         let file = self.identified(name);
         let path = PathBytes::new(self.path.join(name).as_os_str().as_bytes());
-        let evidence = self.judge.evidence(Some(&path), file.digests.md5.as_ref());
+        let evidence = self.judge.evidence(Some(&path), &file.digests);
         self.judge.judge(&file.digests.sha256, &file.identity, &evidence)
     }
 }
@@ -104,11 +104,11 @@ fn a_path_outside_the_root_or_none_at_all_earns_nothing() {
     let file = root.identified("usr/bin/packaged");
     let outside = PathBytes::new(*b"/usr/bin/packaged");
     for path in [Some(&outside), None] {
-        assert!(root.judge.evidence(path, file.digests.md5.as_ref()).package.is_none(), "{path:?}");
+        assert!(root.judge.evidence(path, &file.digests).package.is_none(), "{path:?}");
     }
-    assert!(!root.judge.wants_md5(&outside));
+    assert!(root.judge.wanted_digest(&outside).is_none());
     let inside = PathBytes::new(root.path.join("usr/bin/packaged").as_os_str().as_bytes());
-    assert!(root.judge.wants_md5(&inside));
+    assert_eq!(root.judge.wanted_digest(&inside), Some(DigestAlgorithm::Md5));
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn the_closure_holds_this_very_program_and_its_loader() {
     let closure = Closure::default();
     closure.find(&root.identifier, Path::new("/"));
     let own = File::open("/proc/self/exe").unwrap();
-    let own = root.identifier.file(&own, b"", false, &|| false).unwrap().unwrap();
+    let own = root.identifier.file(&own, b"", None, &|| false).unwrap().unwrap();
     assert!(closure.holds(&own.identity));
     assert!(!closure.holds(&root.identified("usr/bin/packaged").identity));
 }

@@ -66,10 +66,10 @@ impl Agent {
         });
         let identities = open_identities(&settings, &health);
         let identifier = Arc::new(Identifier::new(Arc::new(identities), clock.clone(), Limits::default()));
-        let (trust, problem) = Trust::open(&settings.root);
-        if let Some(problem) = problem {
-            health.note(FailureReason::DpkgError);
-            tracing::error!(%problem, "the package database cannot be used; no package vouches for anything until it can");
+        let (trust, problems) = Trust::open(&settings.root);
+        for problem in problems {
+            health.note(problem.manager.into());
+            tracing::error!(%problem, "the package database cannot be used; no package of it vouches for anything until it can");
         }
         let closure = Closure::default();
         closure.find(&identifier, &settings.root);

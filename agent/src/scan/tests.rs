@@ -133,7 +133,7 @@ fn packaged_files_are_counted_and_the_others_handed_over() {
     assert_eq!(scanned.paths(), set(&["/opt/tool/run", "/usr/bin/changed"]));
     let [run] = scanned.findings.iter().filter(|finding| finding.path.file_name() == b"run").collect::<Vec<_>>()[..] else { panic!() };
     assert_eq!(run.file.digests.sha256, sha256(&script("unknown")));
-    assert_eq!((run.file.digests.md5, &run.evidence), (None, &Evidence::default()));
+    assert_eq!((run.file.digests.listed, &run.evidence), (None, &Evidence::default()));
     let changed = scanned.findings.iter().find(|finding| finding.path.file_name() == b"changed").unwrap();
     assert_eq!(changed.evidence.package.as_ref().unwrap().fit, Fit::Modified);
     let counts = scanned.summary.counts;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use doorward_policy::path::PATH_BYTES_MAX;
-use doorward_policy::{Evidence, PathBytes};
+use doorward_policy::{DigestAlgorithm, Evidence, PathBytes};
 use nix::dir::Type;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, SFlag, fstatat};
@@ -254,14 +254,14 @@ impl<'a> Worker<'a> {
         let running = self.running;
         let path = OnceCell::new();
         let path = || path.get_or_init(|| PathBytes::new(place.path_of(name)));
-        let want_md5 = || running.scan.trust.is_some_and(|trust| trust.lists_digest(path()));
+        let wanted = || running.scan.trust.and_then(|trust| trust.wanted_digest(path()));
         let claim = NameClaim::of(name.to_bytes());
-        let candidate = match running.pass.look_up(&inode, claim, want_md5) {
+        let candidate = match running.pass.look_up(&inode, claim, wanted) {
             Known::Other => None,
             Known::Candidate(known) => Some(known),
-            Known::Nothing => match (stat.st_nlink > 1).then(|| running.pass.look_up_recent(&self.memo, &inode, want_md5())).flatten() {
+            Known::Nothing => match (stat.st_nlink > 1).then(|| running.pass.look_up_recent(&self.memo, &inode, wanted())).flatten() {
                 Some(known) => Some(known),
-                None => self.examine(place, name, claim, want_md5)?,
+                None => self.examine(place, name, claim, wanted)?,
             },
         };
         if let Some(candidate) = candidate {
@@ -275,11 +275,11 @@ impl<'a> Worker<'a> {
         place: &Place<'_>,
         name: &CStr,
         claim: NameClaim,
-        want_md5: impl Fn() -> bool,
+        wanted: impl Fn() -> Option<DigestAlgorithm>,
     ) -> Result<Option<Identified>, SkipReason> {
         let identifier = self.running.scan.identifier;
         let file = open_at(&place.listing.folder, name)?;
-        let examined = identifier.examine(&mut self.reader, &file, claim, |_| want_md5(), &|| self.running.is_stopped())?;
+        let examined = identifier.examine(&mut self.reader, &file, claim, |_| wanted(), &|| self.running.is_stopped())?;
         self.memo.keep(identifier.store(), &examined, claim);
         if let Some(candidate) = &examined.candidate {
             self.counts.digested_files += 1;
@@ -295,7 +295,7 @@ impl<'a> Worker<'a> {
         let scan = self.running.scan;
         self.counts.candidates += 1;
         let claim = scan.trust.and_then(|trust| {
-            let (package, fit) = trust.owner(&path)?.fit(file.digests.md5.as_ref());
+            let (package, fit) = trust.owner(&path)?.fit(&file.digests);
             Some((package, fit, trust.describe(package, fit)))
         });
         let package = claim.as_ref().map(|(package, fit, _)| (*package, *fit));

@@ -1,8 +1,8 @@
-//! Who vouches for a file at a path: today dpkg's database, at [`Level::Database`](doorward_policy::Level), which whoever is
-//! root could have edited.
+//! Who vouches for a file at a path: the databases of dpkg and rpm, at [`Level::Database`](doorward_policy::Level), which
+//! whoever is root could have edited. A host may have both.
 //!
-//! [`PackageTrust`] is one generation: immutable, compact, swapped whole by [`Trust`], which keeps the old one for as long
-//! as the new one is not complete. [`Watch`] notices changes; [`verify`] checks every packaged file. Nothing here opens the
+//! [`PackageTrust`] is one generation, a register for each manager: immutable, compact, swapped whole by [`Trust`], which keeps
+//! the old one for as long as the new one is not complete. [`Watch`] notices changes; [`verify`] checks every packaged file. Nothing here opens the
 //! files it vouches for, but for [`verify`], and nothing decides: evidence goes to the policy crate.
 //!
 //! Python bytecode gets no trust of its own yet: a `.pyc` counts when a package lists it, and like any unknown file when it
@@ -11,11 +11,14 @@
 mod claims;
 mod current;
 mod database;
+mod dpkg;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod package_trust;
 mod problem;
 mod read;
+mod register;
+mod rpm;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -25,6 +28,6 @@ mod watch;
 
 pub use current::Trust;
 pub use package_trust::{Owner, PackageTrust};
-pub use problem::{Problems, TrustError};
-pub use transaction::{transaction_holder, transaction_is_open};
+pub use problem::{Problems, TrustError, Unread};
+pub use transaction::{transaction_holders, transaction_is_open};
 pub use watch::Watch;

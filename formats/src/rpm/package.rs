@@ -24,6 +24,8 @@ pub struct Package<'a> {
     pub architecture: &'a [u8],
     /// Who built the distribution, as far as the package says; empty when it does not.
     pub vendor: &'a [u8],
+    /// When it was installed, in seconds since 1970, UTC, as rpm noted it; 0 when it did not.
+    pub installed_at: u64,
     /// Prefixes other than its own were chosen for its files when it was installed.
     pub is_relocated: bool,
     header: Header<'a>,
@@ -45,6 +47,7 @@ impl<'a> Package<'a> {
             release: needed(tag::RELEASE)?,
             architecture: text(tag::ARCH)?.unwrap_or_default(),
             vendor: text(tag::VENDOR)?.unwrap_or_default(),
+            installed_at: header.numbers(Place::Anywhere, tag::INSTALL_TIME)?.and_then(|time| time.at(0)).unwrap_or(0),
             is_relocated: header.texts(Place::Anywhere, tag::INSTALLED_PREFIXES)?.is_some() && header.is_moved(),
             header,
         })

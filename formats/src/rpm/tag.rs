@@ -9,6 +9,7 @@ pub(super) const NAME: u32 = 1000;
 pub(super) const VERSION: u32 = 1001;
 pub(super) const RELEASE: u32 = 1002;
 pub(super) const EPOCH: u32 = 1003;
+pub(super) const INSTALL_TIME: u32 = 1008;
 pub(super) const VENDOR: u32 = 1011;
 pub(super) const ARCH: u32 = 1022;
 pub(super) const FILE_SIZES: u32 = 1028;

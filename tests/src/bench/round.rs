@@ -111,7 +111,7 @@ impl Round {
 
     fn limit(&self, threads: usize) -> Result<Outcome> {
         let trust = PackageTrust::load(&self.root)?;
-        let want_md5 = |path: Vec<u8>| trust.as_ref().is_some_and(|trust| trust.lists_digest(&PathBytes::new(path)));
+        let want_md5 = |path: Vec<u8>| trust.as_ref().is_some_and(|trust| trust.wanted_digest(&PathBytes::new(path)).is_some());
         // What it knows beforehand costs the limit nothing.
         let started = Instant::now();
         let done = limit::run(&self.root, &want_md5, threads)?;

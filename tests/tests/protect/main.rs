@@ -16,6 +16,7 @@ mod load;
 mod mount;
 mod nspawn;
 mod package;
+mod rpm;
 mod turned;
 mod unprotected;
 

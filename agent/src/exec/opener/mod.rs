@@ -107,7 +107,7 @@ impl Openers {
             let name = entry.file_name();
             let Some(interpreter) = settings.interpreters.iter().find(|interpreter| interpreter.is(name.as_bytes())) else { continue };
             let file = File::open(entry.path()).ok().filter(|file| file.metadata().is_ok_and(|file| file.is_file()));
-            let known = file.and_then(|file| means.identifier.file(&file, name.as_bytes(), false, &|| false).ok().flatten());
+            let known = file.and_then(|file| means.identifier.file(&file, name.as_bytes(), None, &|| false).ok().flatten());
             let is_program = |kind| matches!(kind, FileKind::ElfExecutable | FileKind::ElfLibrary);
             if let Some(known) = known.filter(|known| is_program(known.kind))
                 && found.len() < INTERPRETERS_MAX
@@ -216,7 +216,7 @@ fn executable_name(pid: i32) -> Vec<u8> {
 fn digest(file: &File, identifier: &Identifier) -> Option<Sha256> {
     let stat = fstat(file).ok()?;
     let inode = Inode::of(identifier.filesystems().id(stat.st_dev, file).ok()?, &stat).ok()?;
-    Some(identifier.store().candidate(&inode, false)?.digests.sha256)
+    Some(identifier.store().candidate(&inode, None)?.digests.sha256)
 }
 
 fn linkage(mut file: File, name: &[u8]) -> (Linkage, ElfClass) {

@@ -57,7 +57,7 @@ fn a_copy_of_an_interpreter_under_another_name_is_one() {
     std::fs::copy("/bin/sleep", &copy).unwrap();
     openers.find_interpreters(Path::new("/"), &means);
     // As its execution would have had it.
-    host.identifier.file(&File::open(&copy).unwrap(), b"innocent", false, &|| false).unwrap().unwrap();
+    host.identifier.file(&File::open(&copy).unwrap(), b"innocent", None, &|| false).unwrap().unwrap();
     let process = Waiting::start(&copy);
     let opener = openers.find(process.pid(), &means).unwrap();
     if opener.digest.is_none() {
