@@ -19,7 +19,7 @@ mod closure;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use closure::Closure;
+pub use closure::{Closure, Member};
 
 /// How bad a file is on this host, in rising order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,7 +161,7 @@ impl Judge {
     }
 
     fn claim(&self, identity: &Identity) -> ClosureClaim {
-        if self.closure.holds(identity) { ClosureClaim::Member } else { ClosureClaim::Outside }
+        self.closure.claim(identity)
     }
 
     /// The published lists and settings.

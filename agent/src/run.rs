@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 mod agent;
+mod closure;
 mod command;
 mod desk;
 mod insist;
@@ -120,6 +121,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let _packages = watch_packages(&agent);
     let uplink = start_uplink(&agent, &lifecycle);
     drop(lifecycle.spawn(watching::keep_watching(Arc::clone(&agent), lifecycle.cancel())));
+    drop(lifecycle.spawn(closure::look_after(Arc::clone(&agent), lifecycle.cancel())));
     upkeep::start(&agent, &lifecycle);
     let control = start_control(&agent, &uplink, &lifecycle);
 
@@ -148,6 +150,7 @@ fn watch_packages(agent: &Arc<Agent>) -> Option<trust::Watch> {
         move |outcome: Result<(), trust::Unread>| match outcome {
             Ok(()) => {
                 agent.judge.closure().find(&agent.identifier, &agent.settings.root);
+                agent.packages_read.notify_one();
                 tracing::info!("packages changed; their files are vouched for from now on");
             }
             Err(error) => {

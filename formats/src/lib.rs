@@ -19,7 +19,7 @@ pub mod rpm;
 mod script;
 mod source;
 
-pub use elf::{Elf, ElfClass, ElfRole};
+pub use elf::{Elf, ElfClass, ElfRole, Needs};
 pub use jar::named_like_jar;
 pub use kind::{FIRST_BYTES, Format, Guess, HEAD_BYTES, Kind, may_be_candidate};
 pub use module::named_like_compressed_module;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fit, Judgement, Listing, Row, StatusReason, Subject, TrustRules, Verdict, judge, status};
+use crate::{Facts, Fit, Judgement, Listing, Row, StatusReason, Subject, TrustRules, Verdict, judge, status};
 
 /// One row of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,12 @@ fn finding(row: Row, rules: &TrustRules, subject: &Subject) -> String {
     let facts = &subject.facts;
     let matched = row.matches(rules, subject);
     match row {
+        Row::Closure if facts.overrides_list() => {
+            format!(
+                "the host can be neither booted nor managed without it, and it proved what it is: {} is overridden here",
+                denied_by(facts)
+            )
+        }
         Row::Closure if matched => "belongs to what the host cannot run without, and proved it".into(),
         Row::Closure => "not part of what the host cannot run without".into(),
         Row::DeniedByPerson if matched => "a person denied this file".into(),
@@ -64,6 +70,19 @@ fn finding(row: Row, rules: &TrustRules, subject: &Subject) -> String {
             StatusReason::Known => "threat intelligence calls it safe, but no entry allows it".into(),
             _ => "nothing settles this file".into(),
         },
+    }
+}
+
+/// The list entry that would deny the file, as it would stand in a sentence.
+fn denied_by(facts: &Facts) -> String {
+    if facts.denied_by_person.is_some() {
+        return "a person's deny of this file".into();
+    }
+    let name = |name: &str| crate::PathBytes::new(name.as_bytes()).to_string();
+    match (&facts.package, &facts.publisher) {
+        (Some(package), _) if facts.is_of_denied_package() => format!("the deny of package {}", name(&package.evidence.name)),
+        (_, Some(publisher)) => format!("the deny of publisher {}", name(&publisher.evidence.name)),
+        _ => "a deny".into(),
     }
 }
 
@@ -133,6 +152,7 @@ fn publisher_finding(rules: &TrustRules, subject: &Subject) -> String {
 fn would_change(judgement: Judgement, subject: &Subject) -> Vec<String> {
     let mut ways = Vec::new();
     match judgement.row {
+        Row::Closure if subject.facts.overrides_list() => ways.push("threat intelligence turning against it; no list can".to_owned()),
         Row::Closure => ways.push("nothing: it cannot be blocked".to_owned()),
         Row::DeniedByPerson => ways.push("withdrawing the deny".to_owned()),
         Row::AllowedByPerson => ways.push("denying the file, or withdrawing the allow".to_owned()),

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod auto_allow;
+pub mod boot;
 pub mod digest;
 pub mod entry;
 pub mod evidence;
@@ -25,6 +26,7 @@ pub mod subject;
 pub mod usage;
 
 pub use auto_allow::{AllowUnknown, AutoAllow, AutoAllowSettings, Candidate, Met, auto_allow};
+pub use boot::{is_boot_package, is_boot_program};
 pub use digest::{Blake3, Md5, Sha1, Sha256};
 pub use entry::{Author, Decision, Scope};
 pub use evidence::{Evidence, Fit, Level, Listing, PackageEvidence, PackageManager, PublisherEvidence, Signing, SourceKey, TrustRules};

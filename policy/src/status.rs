@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, Class, Closure, Facts, NoAnswer, TrustRules};
+use crate::{Answer, Class, Facts, NoAnswer, TrustRules};
 
 /// The three words people see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ fn threat_reason(facts: &Facts) -> Option<StatusReason> {
         (facts.is_of_denied_publisher(), StatusReason::PublisherNotAllowed),
     ];
     // The closure cannot be denied by a list, so a list's word does not make it a threat either; TI's does.
-    let listed = by_list.into_iter().find(|(applies, _)| *applies && facts.closure == Closure::Outside).map(|(_, reason)| reason);
+    let listed = by_list.into_iter().find(|(applies, _)| *applies && !facts.is_unblockable()).map(|(_, reason)| reason);
     listed.or_else(|| match facts.answer.reputation()?.class {
         Class::Malicious => Some(StatusReason::Malicious),
         Class::Suspicious => Some(StatusReason::Suspicious),
@@ -118,7 +118,7 @@ fn threat_reason(facts: &Facts) -> Option<StatusReason> {
 
 fn safe_reason(rules: &TrustRules, facts: &Facts) -> Option<StatusReason> {
     let reasons = [
-        (facts.closure == Closure::Proven, StatusReason::Closure),
+        (facts.is_unblockable(), StatusReason::Closure),
         (facts.answer.reputation().is_some_and(crate::Reputation::is_trusted), StatusReason::Known),
         (facts.package.as_ref().is_some_and(|package| rules.accepts_package(&package.evidence, package.listing)), StatusReason::Package),
         (

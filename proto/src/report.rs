@@ -182,6 +182,35 @@ pub struct Turned {
     pub last_executed_at: Option<i64>,
 }
 
+/// What became of something the host cannot be booted or managed without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClosureEvent {
+    /// The file changed and proves nothing; it is judged like any other.
+    Changed,
+    /// A list denies the file, and the host overrides that.
+    FileDenyOverridden,
+    /// Likewise its package.
+    PackageDenyOverridden,
+    /// Likewise its publisher.
+    PublisherDenyOverridden,
+}
+
+/// News of a file the host cannot be booted or managed without.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosureNews {
+    /// Where it is; of several files that one entry denies, the first.
+    pub path: PathBytes,
+    /// What it is.
+    pub file: Sha256,
+    /// What became of it.
+    pub event: ClosureEvent,
+    /// Name of the denied package or publisher.
+    pub source: Option<String>,
+    /// Microseconds since 1970, UTC.
+    pub observed_at: i64,
+}
+
 /// Counters a person should look at.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Health {
@@ -220,6 +249,8 @@ pub enum ReportBody {
     Health(Health),
     /// An execution of a file that could not be identified.
     Unjudged(Unjudged),
+    /// Something is the matter with what the host cannot do without.
+    Closure(ClosureNews),
 }
 
 /// One report. (host, store epoch, sequence) is its name for ever.

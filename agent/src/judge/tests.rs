@@ -1,5 +1,6 @@
 //! Judging on a host of its own, with a package that owns one program.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -112,12 +113,21 @@ fn a_path_outside_the_root_or_none_at_all_earns_nothing() {
 }
 
 #[test]
-fn the_closure_holds_this_very_program_and_its_loader() {
+fn the_closure_holds_this_very_program_its_loader_and_what_shells_need() {
     let root = TestRoot::new();
     let closure = Closure::default();
     closure.find(&root.identifier, Path::new("/"));
-    let own = File::open("/proc/self/exe").unwrap();
-    let own = root.identifier.file(&own, b"", None, &|| false).unwrap().unwrap();
-    assert!(closure.holds(&own.identity));
-    assert!(!closure.holds(&root.identified("usr/bin/packaged").identity));
+    let claim = |path: &Path| {
+        let file = File::open(path).unwrap();
+        closure.claim(&root.identifier.file(&file, b"", None, &|| false).unwrap().unwrap().identity)
+    };
+    assert_eq!(claim(Path::new("/proc/self/exe")), ClosureClaim::Member);
+    assert_eq!(claim(Path::new("/bin/sh")), ClosureClaim::Boot);
+    let members = closure.members();
+    let named = |name: &str| members.iter().find(|member| member.path.file_name().starts_with(name.as_bytes()));
+    let library = named("libc.so.6").expect("the C library is needed");
+    assert_eq!(claim(Path::new(OsStr::from_bytes(library.path.as_bytes()))), ClosureClaim::Boot);
+    assert!(named("ld-linux").is_some(), "{members:?}");
+    assert_eq!(closure.claim(&root.identified("usr/bin/packaged").identity), ClosureClaim::Outside);
+    assert!(members.len() < 400, "the wider closure is no whole system: {}", members.len());
 }

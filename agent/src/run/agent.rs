@@ -11,7 +11,7 @@ use std::time::Instant;
 use doorward_policy::PathBytes;
 use doorward_proto::report::{Coverage, FailureCount, Health as HealthReport};
 use doorward_service::Clock;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::RunError;
 use super::inventory::Book;
@@ -43,6 +43,8 @@ pub(super) struct Agent {
     pub(super) counters: Arc<Counters>,
     pub(super) inventory: Arc<Book>,
     pub(super) coverage: watch::Sender<Coverage>,
+    /// A new generation of packages is in force, and the closure was found again.
+    pub(super) packages_read: Notify,
     pub(super) scans: Scans,
     pub(super) health: Health,
     /// Loops whose standing still means that the daemon must be started anew.
@@ -90,6 +92,7 @@ impl Agent {
             history: Arc::default(),
             counters: Arc::default(),
             coverage: watch::Sender::new(Coverage::default()),
+            packages_read: Notify::new(),
             health,
             vital: Pulses::default(),
             slow: Pulses::default(),

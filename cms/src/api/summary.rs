@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use doorward_policy::PathBytes;
-use doorward_proto::report::{Fate, Unjudged};
+use doorward_proto::report::{ClosureEvent, ClosureNews, Fate, Unjudged};
 
 use super::word::word;
 use crate::incident::{Detail, Execution, Kind, Opinion, Turn};
@@ -22,6 +22,7 @@ pub(super) fn paths(detail: &Detail) -> Vec<PathBytes> {
         Detail::Turn(turn) => turn.hosts.iter().flat_map(|holder| &holder.paths).collect(),
         Detail::Coverage { uncovered } => uncovered.iter().map(|uncovered| &uncovered.mount_point).collect(),
         Detail::Closure { path } => [path].into(),
+        Detail::Overridden { entries } => entries.iter().map(|entry| &entry.path).collect(),
         Detail::Unjudged { unjudged } => unjudged.iter().map(|unjudged| &unjudged.path).collect(),
         Detail::Silence { .. } | Detail::Clone { .. } | Detail::Ahead { .. } => BTreeSet::new(),
     };
@@ -47,6 +48,12 @@ pub(super) fn summary(incident: &IncidentView) -> String {
             format!("{host} could not identify what was executed: {}{more}", named.join(", "))
         }
         Detail::Closure { path } => format!("{path} on {host} changed and proves nothing; the host cannot run without it"),
+        Detail::Overridden { entries } => {
+            let named: Vec<_> = entries.iter().take(FILESYSTEMS_SHOWN_MAX).map(overridden_line).collect();
+            let more = entries.len().saturating_sub(FILESYSTEMS_SHOWN_MAX);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{host} can be neither booted nor managed without what lists deny and overrides {}{more}", named.join(", "))
+        }
         Detail::Clone { address } => {
             let address = escaped(address);
             format!("two copies of {host} speak with one certificate, the other from {address}: remove the host and enroll both anew")
@@ -61,6 +68,15 @@ pub(super) fn summary(incident: &IncidentView) -> String {
             format!("{host} has policy {has}, newer than the server's {epoch}.{revision}, as after a restore from a backup: {outcome}")
         }
         Detail::Silence { .. } => format!("{host} is silent: its agent was not heard of for too long"),
+    }
+}
+
+fn overridden_line(entry: &ClosureNews) -> String {
+    let source = escaped(entry.source.as_deref().unwrap_or_default());
+    match entry.event {
+        ClosureEvent::PackageDenyOverridden => format!("the deny of package {source} ({})", entry.path),
+        ClosureEvent::PublisherDenyOverridden => format!("the deny of publisher {source} ({})", entry.path),
+        ClosureEvent::FileDenyOverridden | ClosureEvent::Changed => format!("the deny of {} ({})", entry.file, entry.path),
     }
 }
 

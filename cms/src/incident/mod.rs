@@ -2,7 +2,7 @@
 //! transaction, and kept by the store; one stays open per kind, file and host, and counts.
 
 use doorward_policy::{FileKind, HostId, PathBytes, Sha256, StatusReason};
-use doorward_proto::report::{Fate, LiveProcess, Process, Uncovered, Unjudged};
+use doorward_proto::report::{ClosureNews, Fate, LiveProcess, Process, Uncovered, Unjudged};
 use serde::{Deserialize, Serialize};
 
 /// Hosts an incident names at most; the rest are counted.
@@ -19,6 +19,9 @@ pub const FILESYSTEMS_NAMED_MAX: usize = 64;
 
 /// Executions an incident about unidentified files names.
 pub const UNJUDGED_NAMED_MAX: usize = 32;
+
+/// Entries an incident about overridden denies names.
+pub const ENTRIES_NAMED_MAX: usize = 64;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,6 +41,8 @@ pub enum Kind {
     CoverageLost,
     /// A file a host cannot run without changed and did not prove what it is.
     ClosureChanged,
+    /// A list denies what a host cannot be booted or managed without; the host overrides those entries and nothing else.
+    DenyOverridden,
     /// A host was not heard of for too long.
     AgentSilent,
     /// Two copies of one machine speak with the same certificate.
@@ -75,6 +80,11 @@ pub enum Detail {
     Closure {
         /// Where the file is.
         path: PathBytes,
+    },
+    /// Of [`Kind::DenyOverridden`].
+    Overridden {
+        /// The entries, each with a file it would have denied; at most [`ENTRIES_NAMED_MAX`].
+        entries: Vec<ClosureNews>,
     },
     /// Of [`Kind::PolicyAhead`].
     Ahead {

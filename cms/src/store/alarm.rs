@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use doorward_policy::{
     AutoAllowSettings, Evidence, HostId, ProfileId, Scope, Sha256, StatusReason, Subject, TrustRules, Verdict, judge, status, threat_score,
 };
-use doorward_proto::report::{Coverage, Fate, Unjudged};
+use doorward_proto::report::{ClosureEvent, ClosureNews, Coverage, Fate, Unjudged};
 
 use super::column::Columns;
 use super::execution::Executed;
@@ -15,7 +15,7 @@ use super::observation::{self, PathKey, path_key};
 use super::source::Listings;
 use super::{Connection, Result, profile};
 use crate::allowlist::{FileInProfile, Sighting, Sources, facts};
-use crate::incident::{Detail, Execution, FILESYSTEMS_NAMED_MAX, Kind, UNJUDGED_NAMED_MAX};
+use crate::incident::{Detail, ENTRIES_NAMED_MAX, Execution, FILESYSTEMS_NAMED_MAX, Kind, UNJUDGED_NAMED_MAX};
 
 /// What the paths that were executed held before, where that was something else.
 pub(super) type Previous = BTreeMap<(Sha256, PathKey), Sha256>;
@@ -146,4 +146,30 @@ pub(super) async fn unjudged(work: &mut Connection, host: HostId, told: &[&Unjud
         }
     }
     raise(work, &NewIncident { kind, file: None, host: Some(host), detail: Detail::Unjudged { unjudged } }, now).await
+}
+
+/// Raises incidents about what a host cannot do without: one for each file that changed, and one for all entries the host overrides,
+/// those told while it was open among them.
+pub(super) async fn closure(work: &mut Connection, host: HostId, told: &[&ClosureNews], now: i64) -> Result<()> {
+    let (changed, overridden): (Vec<_>, Vec<_>) = told.iter().copied().partition(|news| news.event == ClosureEvent::Changed);
+    for news in changed {
+        let detail = Detail::Closure { path: news.path.clone() };
+        raise(work, &NewIncident { kind: Kind::ClosureChanged, file: Some(news.file), host: Some(host), detail }, now).await?;
+    }
+    if overridden.is_empty() {
+        return Ok(());
+    }
+    let kind = Kind::DenyOverridden;
+    let mut entries = match open_detail(work, kind, None, Some(host)).await? {
+        Some(Detail::Overridden { entries }) => entries,
+        _ => Vec::new(),
+    };
+    for new in overridden {
+        // A deny of a file is about that file, whatever its path; one of a source is about the source.
+        let is_same = |it: &ClosureNews| (it.event, &it.source) == (new.event, &new.source) && (it.source.is_some() || it.file == new.file);
+        if entries.len() < ENTRIES_NAMED_MAX && !entries.iter().any(is_same) {
+            entries.push(new.clone());
+        }
+    }
+    raise(work, &NewIncident { kind, file: None, host: Some(host), detail: Detail::Overridden { entries } }, now).await
 }

@@ -64,6 +64,7 @@ pub(crate) fn subject(facts: &str) -> (TrustRules, Subject) {
         let (noun, first, second) = (parts.next().unwrap(), parts.next().unwrap_or("-"), parts.next().unwrap_or("-"));
         match noun {
             "closure" => subject.facts.closure = Closure::Proven,
+            "boot" => subject.facts.closure = Closure::Boot,
             "denied" => subject.facts.denied_by_person = Some(word::<Scope>(first)),
             "allowed" => subject.allowed_by_person = Some(word::<Scope>(first)),
             "auto" => subject.allowed_by_rule = Some(word::<Scope>(first)),

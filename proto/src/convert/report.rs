@@ -6,8 +6,8 @@ use doorward_policy::{Blake3, Evidence, Md5, ScanId, Sha1, Sha256, Use};
 use super::{ConvertError, Fault, cut, field, word};
 use crate::limit;
 use crate::report::{
-    Coverage, Denial, FailureCount, FileFacts, Health, Inventory, LiveProcess, Observation, Process, Report, ReportBody, Turned, Uncovered,
-    Unjudged,
+    ClosureNews, Coverage, Denial, FailureCount, FileFacts, Health, Inventory, LiveProcess, Observation, Process, Report, ReportBody,
+    Turned, Uncovered, Unjudged,
 };
 use crate::v1;
 
@@ -197,6 +197,35 @@ impl From<Unjudged> for v1::Unjudged {
     }
 }
 
+impl TryFrom<v1::ClosureNews> for ClosureNews {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::ClosureNews) -> Result<Self, ConvertError> {
+        Ok(Self {
+            path: field::path("ClosureNews.path", &message.path)?,
+            file: field::fixed("ClosureNews.sha256", &message.sha256, Sha256::new)?,
+            event: word::closure_event("ClosureNews.event", message.event)?,
+            source: match message.source {
+                source if source.is_empty() => None,
+                source => Some(field::text("ClosureNews.source", source, limit::NAME_BYTES_MAX)?),
+            },
+            observed_at: message.observed_at,
+        })
+    }
+}
+
+impl From<ClosureNews> for v1::ClosureNews {
+    fn from(news: ClosureNews) -> Self {
+        Self {
+            path: cut::path(&news.path),
+            sha256: Bytes::copy_from_slice(news.file.as_bytes()),
+            event: v1::ClosureEvent::from(news.event).into(),
+            source: news.source.map_or_else(String::new, |source| cut::text(source, limit::NAME_BYTES_MAX)),
+            observed_at: news.observed_at,
+        }
+    }
+}
+
 impl TryFrom<v1::Uncovered> for Uncovered {
     type Error = ConvertError;
 
@@ -337,6 +366,7 @@ impl TryFrom<v1::Report> for Report {
             Body::Turned(body) => ReportBody::Turned(body.try_into()?),
             Body::Health(body) => ReportBody::Health(body.try_into()?),
             Body::Unjudged(body) => ReportBody::Unjudged(body.try_into()?),
+            Body::Closure(body) => ReportBody::Closure(body.try_into()?),
         };
         Ok(Self { sequence: message.sequence, body })
     }
@@ -353,6 +383,7 @@ impl From<Report> for v1::Report {
             ReportBody::Turned(body) => Body::Turned(body.into()),
             ReportBody::Health(body) => Body::Health(body.into()),
             ReportBody::Unjudged(body) => Body::Unjudged(body.into()),
+            ReportBody::Closure(body) => Body::Closure(body.into()),
         };
         Self { sequence: report.sequence, body: Some(body) }
     }

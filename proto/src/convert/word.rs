@@ -4,7 +4,7 @@
 use doorward_policy::{FileKind, Fit, Level, Mode, PackageManager, Signing, Status, UnverifiedAction};
 
 use super::{ConvertError, field};
-use crate::report::Fate;
+use crate::report::{ClosureEvent, Fate};
 use crate::uplink::{CoverageKind, ScanState, VerdictDecision};
 use crate::v1;
 
@@ -32,6 +32,7 @@ words!(level: Level <-> Level { Database, Signed });
 words!(fit: Fit <-> Fit { Match, Modified, NoDigest });
 words!(signing: Signing <-> Signing { Authenticode, Jar, KernelModule, Ima, Pgp });
 words!(fate: Fate <-> Fate { Ran, Refused, Killed });
+words!(closure_event: ClosureEvent <-> ClosureEvent { Changed, FileDenyOverridden, PackageDenyOverridden, PublisherDenyOverridden });
 words!(status: Status <-> Status { Threat, Safe, Unverified });
 words!(mode: Mode <-> Mode { Disabled, Detect, Protect });
 words!(coverage_kind: CoverageKind <-> CoverageKind { Exec, ExecAndOpen });

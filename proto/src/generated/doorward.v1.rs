@@ -622,7 +622,24 @@ pub struct Health {
     #[prost(message, repeated, tag = "3")]
     pub failures: ::prost::alloc::vec::Vec<FailureCount>,
 }
-/// How often one failure happened.
+/// News of a file the host cannot be booted or managed without.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClosureNews {
+    /// Where it is, raw bytes, at most 4095. Of several files that one entry denies, the first.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
+    /// 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub sha256: ::prost::bytes::Bytes,
+    #[prost(enumeration = "ClosureEvent", tag = "3")]
+    pub event: i32,
+    /// Name of the denied package or publisher, at most 255 bytes; empty for other events.
+    #[prost(string, tag = "4")]
+    pub source: ::prost::alloc::string::String,
+    /// Microseconds since 1970, UTC.
+    #[prost(int64, tag = "5")]
+    pub observed_at: i64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FailureCount {
     /// Code of the failure table, at most 64 bytes.
@@ -636,7 +653,7 @@ pub struct FailureCount {
 pub struct Report {
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
-    #[prost(oneof = "report::Body", tags = "2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "report::Body", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
     pub body: ::core::option::Option<report::Body>,
 }
 /// Nested message and enum types in `Report`.
@@ -657,6 +674,8 @@ pub mod report {
         Health(super::Health),
         #[prost(message, tag = "8")]
         Unjudged(super::Unjudged),
+        #[prost(message, tag = "9")]
+        Closure(super::ClosureNews),
     }
 }
 /// What a file is by its content.
@@ -901,6 +920,49 @@ impl Fate {
             "FATE_RAN" => Some(Self::Ran),
             "FATE_REFUSED" => Some(Self::Refused),
             "FATE_KILLED" => Some(Self::Killed),
+            _ => None,
+        }
+    }
+}
+/// How often one failure happened.
+/// What became of something the host cannot be booted or managed without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ClosureEvent {
+    Unspecified = 0,
+    /// The file changed and proves nothing; it is judged like any other.
+    Changed = 1,
+    /// A list denies the file, which the host does without.
+    FileDenyOverridden = 2,
+    /// Likewise the file's package.
+    PackageDenyOverridden = 3,
+    /// Likewise the file's publisher.
+    PublisherDenyOverridden = 4,
+}
+impl ClosureEvent {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CLOSURE_EVENT_UNSPECIFIED",
+            Self::Changed => "CLOSURE_EVENT_CHANGED",
+            Self::FileDenyOverridden => "CLOSURE_EVENT_FILE_DENY_OVERRIDDEN",
+            Self::PackageDenyOverridden => "CLOSURE_EVENT_PACKAGE_DENY_OVERRIDDEN",
+            Self::PublisherDenyOverridden => "CLOSURE_EVENT_PUBLISHER_DENY_OVERRIDDEN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CLOSURE_EVENT_UNSPECIFIED" => Some(Self::Unspecified),
+            "CLOSURE_EVENT_CHANGED" => Some(Self::Changed),
+            "CLOSURE_EVENT_FILE_DENY_OVERRIDDEN" => Some(Self::FileDenyOverridden),
+            "CLOSURE_EVENT_PACKAGE_DENY_OVERRIDDEN" => Some(Self::PackageDenyOverridden),
+            "CLOSURE_EVENT_PUBLISHER_DENY_OVERRIDDEN" => {
+                Some(Self::PublisherDenyOverridden)
+            }
             _ => None,
         }
     }

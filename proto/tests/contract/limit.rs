@@ -8,8 +8,8 @@ use doorward_proto::convert::Fault;
 use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, RenewRequest, RenewResponse};
 use doorward_proto::limit;
 use doorward_proto::report::{
-    Batch, Coverage, FailureCount, Full, Health, Inventory, InventorySource, LiveProcess, Observation, Process, ReportBody, Source, Turned,
-    Uncovered, Unjudged,
+    Batch, ClosureNews, Coverage, FailureCount, Full, Health, Inventory, InventorySource, LiveProcess, Observation, Process, ReportBody,
+    Source, Turned, Uncovered, Unjudged,
 };
 use doorward_proto::uplink::{
     AgentMessage, CmsMessage, CommandResult, Hello, HostSettings, PolicyState, SettingsState, StartScan, Verdict, Welcome,
@@ -158,6 +158,8 @@ fn limits_of_reports() -> Vec<Limit> {
         limit!("Observation.path", PATH_BYTES_MAX, Observation, v1::Observation, sample::observation(), path = path, blob),
         limit!("Unjudged.path", PATH_BYTES_MAX, Unjudged, v1::Unjudged, sample::unjudged(), path = path, blob),
         limit!("Unjudged.reason", WORD_BYTES_MAX, Unjudged, v1::Unjudged, sample::unjudged(), reason = text, text),
+        limit!("ClosureNews.path", PATH_BYTES_MAX, ClosureNews, v1::ClosureNews, sample::closure(), path = path, blob),
+        limit!("ClosureNews.source", NAME_BYTES_MAX, ClosureNews, v1::ClosureNews, sample::closure(), source = some_text, text),
         limit!("Uncovered.mount_point", PATH_BYTES_MAX, Uncovered, v1::Uncovered, uncovered(), mount_point = path, blob),
         limit!("Uncovered.filesystem", WORD_BYTES_MAX, Uncovered, v1::Uncovered, uncovered(), filesystem = text, text),
         limit!("Uncovered.reason", SENTENCE_BYTES_MAX, Uncovered, v1::Uncovered, uncovered(), reason = text, text),

@@ -5,7 +5,9 @@ use doorward_policy::{
     Evidence, FileKind, Fit, HostId, Level, PackageEvidence, PackageManager, PathBytes, ProfileId, PublisherEvidence, Sha256, Signing, Use,
 };
 use doorward_proto::enrollment::HostFacts;
-use doorward_proto::report::{Denial, Fate, FileFacts, LiveProcess, Observation, Process, Report, ReportBody, Unjudged};
+use doorward_proto::report::{
+    ClosureEvent, ClosureNews, Denial, Fate, FileFacts, LiveProcess, Observation, Process, Report, ReportBody, Unjudged,
+};
 use doorward_proto::uplink::{Hello, Verdict, VerdictDecision};
 use uuid::Uuid;
 
@@ -95,6 +97,16 @@ pub(crate) fn unjudged() -> Unjudged {
         first_observed_at: NEW_YEAR,
         last_observed_at: NEW_YEAR,
         count: 1,
+    }
+}
+
+pub(crate) fn closure() -> ClosureNews {
+    ClosureNews {
+        path: PathBytes::new(*b"/usr/bin/dash"),
+        file: Sha256::new([7; 32]),
+        event: ClosureEvent::PackageDenyOverridden,
+        source: Some("dash".into()),
+        observed_at: NEW_YEAR,
     }
 }
 

@@ -6,8 +6,8 @@ use doorward_policy::{
 };
 use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, RenewRequest, RenewResponse};
 use doorward_proto::report::{
-    Batch, Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, LiveProcess, Observation, Process, Report,
-    ReportBody, Source, Turned, Uncovered, Unjudged,
+    Batch, ClosureEvent, ClosureNews, Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, LiveProcess,
+    Observation, Process, Report, ReportBody, Source, Turned, Uncovered, Unjudged,
 };
 use doorward_proto::snapshot::{Delta, Head, Part, REMOVAL_BYTES, Record, RecordKind, RecordScope, SignedHead};
 use doorward_proto::uplink::{
@@ -181,6 +181,18 @@ fn unjudged() -> impl Strategy<Value = Unjudged> {
     )
 }
 
+fn closure() -> impl Strategy<Value = ClosureNews> {
+    use ClosureEvent::{Changed, FileDenyOverridden, PackageDenyOverridden, PublisherDenyOverridden};
+    let event = select(vec![Changed, FileDenyOverridden, PackageDenyOverridden, PublisherDenyOverridden]);
+    (path(), any::<[u8; 32]>(), event, some_text(255), any::<i64>()).prop_map(|(path, file, event, source, observed_at)| ClosureNews {
+        path,
+        file: Sha256::new(file),
+        event,
+        source,
+        observed_at,
+    })
+}
+
 fn health() -> impl Strategy<Value = Health> {
     let failure = (text(64), any::<u64>()).prop_map(|(reason, count)| FailureCount { reason, count });
     (any::<u64>(), any::<u64>(), vec(failure, 0..4)).prop_map(|(pending, dropped, failures)| Health { pending, dropped, failures })
@@ -197,6 +209,7 @@ pub(crate) fn report_body() -> impl Strategy<Value = ReportBody> {
         turned().prop_map(ReportBody::Turned),
         health().prop_map(ReportBody::Health),
         unjudged().prop_map(ReportBody::Unjudged),
+        closure().prop_map(ReportBody::Closure),
     ]
 }
 

@@ -2,8 +2,8 @@
 
 use doorward_policy::{PathBytes, ScanId, Sha256, Status, Use};
 use doorward_proto::report::{
-    Coverage, Denial, FailureCount, Fate, Health, Inventory, InventorySource, LiveProcess, Observation, Source, Turned as TurnedReport,
-    Uncovered, Unjudged,
+    ClosureEvent, ClosureNews, Coverage, Denial, FailureCount, Fate, Health, Inventory, InventorySource, LiveProcess, Observation, Source,
+    Turned as TurnedReport, Uncovered, Unjudged,
 };
 use doorward_proto::uplink::{Verdict, VerdictDecision};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use super::file::{StoredEvidence, StoredFile, StoredPackage, StoredProcess, Stor
 stored_words! {
     StatusWord for Status { Threat, Safe, Unverified }
     FateWord for Fate { Ran, Refused, Killed }
+    ClosureWord for ClosureEvent { Changed, FileDenyOverridden, PackageDenyOverridden, PublisherDenyOverridden }
     DecisionWord for VerdictDecision { Undecided, Allow, Deny }
 }
 
@@ -163,6 +164,29 @@ impl From<Unidentified> for Unjudged {
             last_observed_at: stored.last_observed_at,
             count: stored.count,
         }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::pending) struct Needed {
+    path: Vec<u8>,
+    file: [u8; 32],
+    event: ClosureWord,
+    source: Option<String>,
+    observed_at: i64,
+}
+
+impl From<ClosureNews> for Needed {
+    fn from(news: ClosureNews) -> Self {
+        let ClosureNews { path, file, event, source, observed_at } = news;
+        Self { path: path.as_bytes().to_vec(), file: *file.as_bytes(), event: event.into(), source, observed_at }
+    }
+}
+
+impl From<Needed> for ClosureNews {
+    fn from(stored: Needed) -> Self {
+        let Needed { path, file, event, source, observed_at } = stored;
+        Self { path: PathBytes::new(path), file: Sha256::new(file), event: event.into(), source, observed_at }
     }
 }
 

@@ -5,8 +5,8 @@ use doorward_policy::{
     Signing, Use,
 };
 use doorward_proto::report::{
-    Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, LiveProcess, Observation, Process, Source, Turned,
-    Uncovered, Unjudged,
+    ClosureEvent, ClosureNews, Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, LiveProcess,
+    Observation, Process, Source, Turned, Uncovered, Unjudged,
 };
 use proptest::prelude::*;
 
@@ -112,6 +112,11 @@ fn fate() -> impl Strategy<Value = Fate> {
     prop::sample::select(vec![Fate::Ran, Fate::Refused, Fate::Killed])
 }
 
+fn closure_event() -> impl Strategy<Value = ClosureEvent> {
+    use ClosureEvent::{Changed, FileDenyOverridden, PackageDenyOverridden, PublisherDenyOverridden};
+    prop::sample::select(vec![Changed, FileDenyOverridden, PackageDenyOverridden, PublisherDenyOverridden])
+}
+
 fn body() -> impl Strategy<Value = ReportBody> {
     let source = prop_oneof![package().prop_map(Source::Package), publisher().prop_map(Source::Publisher)];
     let source = (source, any::<[u64; 3]>());
@@ -145,6 +150,11 @@ fn body() -> impl Strategy<Value = ReportBody> {
             |(path, process, reason, fate, [first, last], count)| {
                 let (first_observed_at, last_observed_at) = (first, last);
                 ReportBody::Unjudged(Unjudged { path, process, reason, fate, first_observed_at, last_observed_at, count })
+            }
+        ),
+        (path(), any::<[u8; 32]>(), closure_event(), any::<Option<String>>(), any::<i64>()).prop_map(
+            |(path, file, event, source, observed_at)| {
+                ReportBody::Closure(ClosureNews { path, file: Sha256::new(file), event, source, observed_at })
             }
         ),
     ]
