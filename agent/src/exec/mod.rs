@@ -19,6 +19,7 @@ mod fresh;
 mod guarded;
 mod held;
 pub mod history;
+pub mod layer;
 mod line;
 pub mod location;
 mod maintainer;
@@ -42,7 +43,7 @@ mod watch;
 mod witness;
 
 pub use history::History;
-pub use outcome::SettledByPackage;
+pub use outcome::SettledBySource;
 pub use runner::{IsToEnd, Runners};
 pub use watch::{Counters, Setup, Watch};
 pub(crate) use watch::{monotonic_ms, monotonic_ns};

@@ -27,7 +27,7 @@ use super::held::Crowd;
 use super::history::History;
 use super::line::Line;
 use super::mount::{MOUNTINFO, Mounts};
-use super::outcome::{Outcomes, SettledByPackage};
+use super::outcome::{Outcomes, SettledBySource};
 use super::queue::Queue;
 use super::reader::Reader;
 use super::record::Recorder;
@@ -95,7 +95,7 @@ pub struct Setup {
     /// Counts executions; outlives this watch.
     pub counters: Arc<Counters>,
     /// Told of every execution a package settles.
-    pub settled_by_package: SettledByPackage,
+    pub settled_by_source: SettledBySource,
     /// Counts failures.
     pub health: Health,
     /// Loops that must not stand still.
@@ -445,11 +445,12 @@ fn bench(
             history: Arc::clone(&setup.history),
             counters: Arc::clone(&setup.counters),
             reports: Arc::clone(reports),
-            settled_by_package: Arc::clone(&setup.settled_by_package),
+            settled_by_source: Arc::clone(&setup.settled_by_source),
             deferred: Deferred::default(),
             warm: Arc::default(),
             parked: Arc::default(),
             aftermath: Arc::new(Aftermath::new(setup.health.clone())),
+            mounts: Arc::clone(mounts),
             sweep: Arc::clone(sweep),
             class: setup.class,
             health: setup.health.clone(),

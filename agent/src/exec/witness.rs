@@ -77,7 +77,8 @@ impl Bench {
         let mut facts = process::capture(pid, process.as_ref());
         facts.parent_sha256 = self.digest_of_parent(facts.parent_pid, &mounts);
         let pidfd = process.map(Arc::new);
-        let execution = Execution { location, process: facts, pidfd, observed_at, user_writable_folder, given, manner, ended: None };
+        let execution =
+            Execution { location, process: facts, pidfd, observed_at, user_writable_folder, given, manner, ended: None, layer: None };
         if matches!(manner, Manner::Unreadable | Manner::Trusted) {
             return self.outcomes.unjudged(execution, None, FailureReason::UnwatchedFilesystem);
         }

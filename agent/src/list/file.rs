@@ -153,7 +153,7 @@ impl Lists {
 /// The files of which the policies say something different; `None` when more than single files may be judged differently.
 fn files_that_differ(old: &Policy, new: &Policy) -> Option<Vec<Sha256>> {
     let mut files = Vec::new();
-    let mut is_general = old.rules() != new.rules();
+    let mut is_general = old.rules() != new.rules() || old.version_rules() != new.version_rules();
     if !is_general {
         changes(old, new, |change| match change {
             Change::File { file, .. } if files.len() < FILES_TURNED_MAX => files.push(file),

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 use doorward_policy::{Md5, PathBytes};
 
-use super::{PackageTrust, TrustError, unpacked};
+use super::database::{Database, Lists};
+use super::{PackageTrust, Problems, TrustError, unpacked};
 
 /// Shared by everyone who asks; asking takes no lock.
 #[derive(Debug)]
@@ -71,6 +72,13 @@ impl Trust {
         Ok(())
     }
 
+    /// Absolute paths that a package of dpkg's claims below the root, directories among them; none of one that is not installed. `None`
+    /// when the database cannot be read. Reads it anew, from the disk.
+    #[must_use]
+    pub fn paths_of(&self, package: &str) -> Option<Vec<PathBytes>> {
+        paths_of(&self.root, package)
+    }
+
     /// Whether dpkg is at work, or was since the database was last read: only then can [`Trust::was_unpacked`] say yes.
     #[must_use]
     pub fn is_behind(&self) -> bool {
@@ -88,4 +96,15 @@ impl Trust {
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
+}
+
+fn paths_of(root: &Path, name: &str) -> Option<Vec<PathBytes>> {
+    let database = Database::open(root).ok()??;
+    let mut problems = Problems::default();
+    let (diverted, mut lists, mut paths) = (database.diversions(&mut problems), Lists::default(), Vec::new());
+    for package in database.packages(&mut problems).iter().filter(|package| package.info_stem() == name) {
+        database.lists(package, &mut lists, &mut problems);
+        lists.claims(package, &diverted, &mut problems, |claim| paths.push(PathBytes::new([b"/", claim.path].concat())));
+    }
+    problems.counts().is_empty().then_some(paths)
 }

@@ -11,4 +11,5 @@ mod marking;
 mod publication;
 mod publish;
 mod source;
+mod source_list;
 mod support;
