@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use doorward_policy::{
-    DigestAlgorithm, Evidence, Judgement, PathBytes, Response, Sha256, Standing, Status, Subject, Verdict, judge, respond, status,
+    DigestAlgorithm, Evidence, Judgement, PathBytes, Response, Row, Sha256, Standing, Status, Subject, Verdict, judge, respond, status,
 };
+use doorward_proto::report::Source;
 use doorward_proto::uplink;
 
 use crate::exec::mount::below;
@@ -48,6 +49,18 @@ impl Judged {
     #[must_use]
     pub fn is_bad(&self) -> bool {
         self.trouble() != Trouble::None
+    }
+
+    /// The source whose word settled it, so that the file itself need not be told of.
+    #[must_use]
+    pub fn settled_by(&self) -> Option<Source> {
+        let facts = &self.subject.facts;
+        match self.judgement.row {
+            _ if self.is_bad() => None,
+            Row::Package => facts.package.as_ref().map(|package| package.evidence.clone().into()),
+            Row::Publisher => facts.publisher.as_ref().map(|publisher| publisher.evidence.clone().into()),
+            _ => None,
+        }
     }
 
     /// How bad it is.

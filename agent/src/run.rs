@@ -16,6 +16,7 @@ mod desk;
 mod insist;
 mod inventory;
 mod scan;
+mod source;
 mod turning;
 mod upkeep;
 mod watching;
@@ -192,7 +193,8 @@ fn start_uplink(agent: &Arc<Agent>, lifecycle: &Lifecycle) -> UplinkHandle {
     });
     drop(lifecycle.spawn(uplink.run(lifecycle.cancel())));
     drop(lifecycle.spawn(turning::follow(Arc::clone(agent), verdicts_taken, lifecycle.cancel())));
-    let carrying_out = Commands { agent: Arc::clone(agent), uplink: handle.clone(), lifecycle: lifecycle.clone() };
+    let (agent, uplink, lifecycle) = (Arc::clone(agent), handle.clone(), lifecycle.clone());
+    let carrying_out = Commands { agent, uplink, lifecycle: lifecycle.clone(), requests: Arc::default() };
     carrying_out.resume();
     drop(lifecycle.spawn(carrying_out.take(commands_taken)));
     handle

@@ -31,6 +31,12 @@ pub const PART_BYTES_MAX: usize = 1 << 20;
 /// Records in one policy.
 pub const RECORDS_MAX: usize = 4_000_000;
 
+/// Version rules in one policy.
+pub const VERSION_RULES_MAX: usize = 512;
+
+/// Bytes of all version rules of one policy.
+pub const VERSION_RULES_BYTES_MAX: usize = 256 << 10;
+
 /// Bytes of names: packages, versions, origins, publishers, hosts, profiles, threats, containers.
 pub const NAME_BYTES_MAX: usize = doorward_policy::evidence::SOURCE_NAME_BYTES_MAX;
 

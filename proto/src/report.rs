@@ -94,6 +94,18 @@ pub struct Observation {
     pub process: Option<Process>,
     /// The folder, or one above it, can be written by somebody other than root.
     pub user_writable_folder: bool,
+    /// Which layer of an overlay it lies in; `None` where there are none, or nobody can tell.
+    #[serde(default)]
+    pub layer: Option<Layer>,
+}
+
+/// A layer of an overlay, as containers are made of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Layer {
+    /// The one that is written to; a read-only one otherwise.
+    pub upper: bool,
+    /// The layer's folder on the host.
+    pub folder: PathBytes,
 }
 
 /// [`Use`] as it is kept and printed here: `"execute"`, `{"load": {"opener": …}}`, `"scan"`. Its own form needs a self-describing

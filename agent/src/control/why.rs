@@ -9,11 +9,13 @@ use doorward_policy::{
     Evidence, Explanation, FileKind, Judgement, Mode, PathBytes, Response, Sha256, Standing, Step, Verdict as Judged, explain, respond,
     status, threat_score,
 };
+use doorward_proto::report::Layer;
 use doorward_proto::uplink::{HostSettings, Verdict};
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::{Mode as Permissions, SFlag, fstat};
 use serde::{Deserialize, Serialize};
 
+use crate::exec::layer;
 use crate::exec::location::{Location, locate};
 use crate::exec::mount::{self, Mounts, Watching};
 use crate::identify::{Identifier, SkipReason};
@@ -46,6 +48,9 @@ pub struct Why {
     pub would_change: Vec<String>,
     /// What the host proved.
     pub evidence: Option<Evidence>,
+    /// Which layer of an overlay it lies in, as far as can be told.
+    #[serde(default)]
+    pub layer: Option<Layer>,
     /// Revision of the policy it was judged by; 0 for none.
     pub policy_revision: u64,
     /// How far the CMS asks this host to act.
@@ -133,6 +138,7 @@ impl Asked<'_> {
             steps,
             would_change,
             evidence: Some(evidence),
+            layer: layer::find(&file, &location, self.caller, self.mounts),
             policy_revision: self.judge.lists().policy().head().revision,
             mode: settings.mode,
             response: Some(respond(settings.mode, maintenance, settings.unverified_action, judgement)),
@@ -163,6 +169,7 @@ impl Asked<'_> {
             steps: Vec::new(),
             would_change: Vec::new(),
             evidence: None,
+            layer: None,
             policy_revision: self.judge.lists().policy().head().revision,
             mode: settings.mode,
             response: None,
@@ -227,6 +234,9 @@ impl fmt::Display for Why {
         writeln!(f, "\n  sha256   {sha256}\n  size     {} bytes, {}", self.size, kind.word().replace('_', " "))?;
         if let Some(standing) = &self.status {
             writeln!(f, "  status   {}", standing_line(standing, self.threat_score, self.threat_name.as_deref()))?;
+        }
+        if let Some(layer) = &self.layer {
+            writeln!(f, "  lies in  {}", layer::text(layer))?;
         }
         if let Some(response) = self.response {
             let offline = if self.offline { "; no daemon was asked, so the CMS's verdicts on single files are not known" } else { "" };

@@ -20,6 +20,7 @@ mod fresh;
 mod guarded;
 mod held;
 pub mod history;
+pub mod layer;
 mod line;
 mod load;
 pub mod location;
@@ -48,7 +49,7 @@ mod watch;
 mod witness;
 
 pub use history::History;
-pub use outcome::SettledByPackage;
+pub use outcome::SettledBySource;
 pub use runner::{IsToEnd, Runners};
 pub use watch::{Counters, Setup, Watch};
 pub(crate) use watch::{monotonic_ms, monotonic_ns};

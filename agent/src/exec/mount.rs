@@ -46,6 +46,8 @@ pub struct Mount {
     watching: Watching,
     /// Folders it shows as one, as whoever mounted it named them; `None` when one of them cannot be told.
     layers: Option<Vec<Vec<u8>>>,
+    /// The one of them that is written to.
+    upper: Option<Vec<u8>>,
 }
 
 impl Mount {
@@ -53,6 +55,14 @@ impl Mount {
     #[must_use]
     pub const fn watching(&self) -> Watching {
         self.watching
+    }
+
+    /// Its layers from the top, each with whether it is the upper one: a name is looked for in this order.
+    #[must_use]
+    pub fn layers_in_order(&self) -> Vec<(bool, &[u8])> {
+        let upper = self.upper.as_deref();
+        let lower = self.layers.iter().flatten().map(Vec::as_slice).filter(|layer| Some(*layer) != upper);
+        upper.into_iter().map(|upper| (true, upper)).chain(lower.map(|lower| (false, lower))).collect()
     }
 
     /// Whether it shows folders of other filesystems, which are met where they lie as well.
@@ -215,9 +225,10 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let point = unescape(fields.next()?);
     let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
     let filesystem = String::from_utf8_lossy(fields.next()?).into_owned();
-    let layers = fields.nth(1).filter(|_| filesystem == OVERLAY).and_then(layers);
+    let options = fields.nth(1).filter(|_| filesystem == OVERLAY);
+    let (layers, upper) = (options.and_then(layers), options.and_then(upper));
     let watching = filesystem::watching(&filesystem);
-    Some(Mount { id, parent, device, point: PathBytes::new(point), filesystem, root: PathBytes::new(root), watching, layers })
+    Some(Mount { id, parent, device, point: PathBytes::new(point), filesystem, root: PathBytes::new(root), watching, layers, upper })
 }
 
 /// The folders in an overlay's options: `lowerdir=/b:/a,upperdir=/c,workdir=/w`, or one `lowerdir+` or `datadir+` for each.
@@ -236,6 +247,12 @@ fn layers(options: &[u8]) -> Option<Vec<Vec<u8>>> {
     // What is escaped a second time, against colons, is not worth understanding.
     let are_plain = layers.iter().all(|layer| layer.starts_with(b"/") && !layer.contains(&b'\\') && is_plain(layer));
     are_plain.then_some(layers)
+}
+
+/// The folder an overlay writes to.
+fn upper(options: &[u8]) -> Option<Vec<u8>> {
+    let upper = options.split(|byte| *byte == b',').find_map(|option| option.strip_prefix(b"upperdir="))?;
+    Some(unescape(upper)).filter(|upper| upper.starts_with(b"/") && is_plain(upper))
 }
 
 /// Without names that mean another folder.

@@ -5,8 +5,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use arc_swap::ArcSwap;
 use doorward_policy::{Evidence, Fit, Judgement, PackageEvidence, PathBytes, Response, Row, Sha256, Status, Use, Verdict};
-use doorward_proto::report::{Denial, Fate, Observation, Process, ReportBody, Unjudged};
+use doorward_proto::report::{Denial, Fate, Layer, Observation, Process, ReportBody, Source, Unjudged};
 use doorward_service::Clock;
 use nix::errno::Errno;
 use nix::sys::eventfd::EventFd;
@@ -17,7 +18,9 @@ use super::cold::Waiter;
 use super::deferred::Deferred;
 use super::held::{Held, Target};
 use super::history::{History, Note};
+use super::layer;
 use super::location::Location;
+use super::mount::Mounts;
 use super::parked::{Parked, Waiting};
 use super::queue::Queue;
 use super::reader::Manner;
@@ -48,6 +51,8 @@ pub(super) struct Execution {
     pub(super) usage: Use,
     /// What a package says of the source this was compiled from.
     pub(super) source: Option<PackageEvidence>,
+    /// Which layer of an overlay the file lies in; looked for when it is told of.
+    pub(super) layer: Option<Layer>,
 }
 
 impl Execution {
@@ -66,8 +71,8 @@ impl Execution {
     }
 }
 
-/// Told of every execution of a file that its package settled.
-pub type SettledByPackage = Arc<dyn Fn(&PackageEvidence, Sha256) + Send + Sync>;
+/// Told of every execution of a file that its package or publisher settled.
+pub type SettledBySource = Arc<dyn Fn(Source, Sha256) + Send + Sync>;
 
 /// Draws the conclusions. Shared by all threads that identify.
 pub(super) struct Outcomes {
@@ -75,11 +80,12 @@ pub(super) struct Outcomes {
     pub(super) history: Arc<History>,
     pub(super) counters: Arc<Counters>,
     pub(super) reports: Arc<Queue<ReportBody>>,
-    pub(super) settled_by_package: SettledByPackage,
+    pub(super) settled_by_source: SettledBySource,
     pub(super) deferred: Deferred,
     pub(super) warm: Arc<Warm>,
     pub(super) parked: Arc<Parked>,
     pub(super) aftermath: Arc<Aftermath>,
+    pub(super) mounts: Arc<ArcSwap<Mounts>>,
     /// Asks the second sensor to look through all that run.
     pub(super) sweep: Arc<EventFd>,
     pub(super) class: Class,
@@ -136,6 +142,7 @@ impl Outcomes {
         }
         if let Some(held) = target.held() {
             if decision.response == Response::Hold && held.given().is_none() {
+                execution.layer = self.layer(&execution, target);
                 self.report_waiting(&execution, file);
                 let waiting = Waiting { held: Arc::clone(held), execution, file: file.clone(), footing, basis: decision.basis };
                 let Err((reason, waiting)) = self.parked.add(waiting) else { return };
@@ -143,6 +150,9 @@ impl Outcomes {
                 execution = waiting.execution;
             }
             execution.given = Some(self.answer(held, &execution, file, decision, footing));
+        }
+        if execution.layer.is_none() && (decision.matters || execution.fate().is_some()) {
+            execution.layer = self.layer(&execution, target);
         }
         let is_undecided = !decision.is_settled && execution.fate().is_none();
         if !(is_undecided && self.deferred.offer(&self.judge, &execution, file)) {
@@ -164,6 +174,12 @@ impl Outcomes {
         let is_settled = judged.judgement.verdict != Verdict::Undecided;
         let response = self.judge.respond(judged.judgement, self.clock.now_micros());
         Decision { response, basis, matters: matters(&judged), is_settled }
+    }
+
+    /// For people: looked for when there is something to tell them, and after whoever waits was answered.
+    fn layer(&self, execution: &Execution, target: &Target) -> Option<Layer> {
+        let pid = i32::try_from(execution.process.pid).ok().filter(|pid| *pid > 0);
+        layer::find(target.file(), &execution.location, pid, &self.mounts.load())
     }
 
     /// Tells the kernel, unless somebody did; allows only content that is still what was judged. Gives the answer that stands.
@@ -251,8 +267,8 @@ impl Outcomes {
         let fate = execution.fate();
         let is_denied = fate.is_some();
         let is_counted = !is_denied && !execution.is_load();
-        if let Some(package) = evidence.package.as_ref().filter(|package| package.fit == Fit::Match && is_counted) {
-            (self.settled_by_package)(package, file.digests.sha256);
+        if let Some(source) = judged.settled_by().filter(|_| is_counted) {
+            (self.settled_by_source)(source, file.digests.sha256);
         }
         if !is_denied && !matters(&judged) {
             return;
@@ -355,6 +371,7 @@ fn observation(execution: &Execution, file: &Identified, evidence: Evidence) -> 
         evidence,
         process: Some(execution.process.clone()),
         user_writable_folder: execution.user_writable_folder,
+        layer: execution.layer.clone(),
     }
 }
 
@@ -381,6 +398,7 @@ pub(super) mod tests {
             ended: None,
             usage: Use::Execute,
             source: None,
+            layer: None,
         }
     }
 }

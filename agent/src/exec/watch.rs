@@ -30,7 +30,7 @@ use super::line::Line;
 use super::load::OpenMemory;
 use super::mount::{MOUNTINFO, Mounts};
 use super::opened::Opens;
-use super::outcome::{Outcomes, SettledByPackage};
+use super::outcome::{Outcomes, SettledBySource};
 use super::queue::Queue;
 use super::quieting::{Quieter, Quieting};
 use super::reader::Reader;
@@ -101,7 +101,7 @@ pub struct Setup {
     /// Counts executions; outlives this watch.
     pub counters: Arc<Counters>,
     /// Told of every execution a package settles.
-    pub settled_by_package: SettledByPackage,
+    pub settled_by_source: SettledBySource,
     /// Counts failures.
     pub health: Health,
     /// Loops that must not stand still.
@@ -505,11 +505,12 @@ fn bench(setup: &Setup, shared: &Shared<'_>, other: Option<&Bench>) -> Bench {
             history: Arc::clone(&setup.history),
             counters: Arc::clone(&setup.counters),
             reports: Arc::clone(shared.reports),
-            settled_by_package: Arc::clone(&setup.settled_by_package),
+            settled_by_source: Arc::clone(&setup.settled_by_source),
             deferred: Deferred::default(),
             warm: other.map_or_else(Arc::default, |other| Arc::clone(&other.outcomes.warm)),
             parked: Arc::default(),
             aftermath: other.map_or_else(new_aftermath, |other| Arc::clone(&other.outcomes.aftermath)),
+            mounts: Arc::clone(shared.mounts),
             sweep: Arc::clone(shared.sweep),
             class: setup.class,
             health: setup.health.clone(),

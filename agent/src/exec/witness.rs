@@ -99,8 +99,9 @@ impl Bench {
         let wanted = location.proven().and_then(|path| self.outcomes.judge.wanted_digest(path));
         facts.parent_sha256 = self.digest_of_parent(facts.parent_pid, mounts);
         let pidfd = process.map(Arc::new);
-        let (process, ended, source) = (facts, None, None);
-        let mut execution = Execution { location, process, pidfd, observed_at, user_writable_folder, given, manner, ended, usage, source };
+        let (process, ended, source, layer) = (facts, None, None, None);
+        let mut execution =
+            Execution { location, process, pidfd, observed_at, user_writable_folder, given, manner, ended, usage, source, layer };
         if matches!(manner, Manner::Unreadable | Manner::Trusted) {
             return self.outcomes.unjudged(execution, None, FailureReason::UnwatchedFilesystem);
         }

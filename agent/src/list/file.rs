@@ -154,7 +154,7 @@ impl Lists {
 /// The files of which the policies say something different; `None` when more than single files may be judged differently.
 pub(super) fn files_that_differ(old: &Policy, new: &Policy, files_max: usize) -> Option<Vec<Sha256>> {
     let mut files = Vec::new();
-    let mut is_general = old.rules() != new.rules();
+    let mut is_general = old.rules() != new.rules() || old.version_rules() != new.version_rules();
     if !is_general {
         changes(old, new, |change| match change {
             Change::File { file, .. } if files.len() < files_max => files.push(file),

@@ -27,10 +27,10 @@ pub enum ClosureClaim {
 
 pub(super) fn subject(policy: &Policy, verdict: Option<&Verdict>, file: &Sha256, evidence: &Evidence, claim: ClosureClaim) -> Subject {
     let listing = policy.lookup_file(file);
-    let package = evidence
-        .package
-        .as_ref()
-        .map(|evidence| Listed { listing: policy.package(evidence.manager, &evidence.name), evidence: evidence.clone() });
+    let package = evidence.package.as_ref().map(|evidence| Listed {
+        listing: policy.package(evidence.manager, &evidence.name, &evidence.version),
+        evidence: evidence.clone(),
+    });
     let publisher =
         evidence.publisher.as_ref().map(|evidence| Listed { listing: policy.publisher(&evidence.fingerprint), evidence: evidence.clone() });
     let closure = closure(&listing, evidence, claim);

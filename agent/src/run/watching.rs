@@ -134,7 +134,7 @@ fn start_blocking(agent: &Arc<Agent>, asked: Asked) -> Result<Standing, GroupErr
         pending: agent.pending.clone(),
         history: Arc::clone(&agent.history),
         counters: Arc::clone(&agent.counters),
-        settled_by_package: Arc::new(move |package, file| inventory.note_execution(package, file)),
+        settled_by_source: Arc::new(move |source, file| inventory.note_execution(source, file)),
         health: agent.health.clone(),
         vital: agent.vital.clone(),
         slow: agent.slow.clone(),

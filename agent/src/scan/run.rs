@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{io, thread};
 
 use doorward_policy::{Evidence, PathBytes};
+use doorward_proto::report::Layer;
 use nix::sys::statvfs::fstatvfs;
 
 use super::plan::Plan;
@@ -28,6 +29,8 @@ pub struct Finding {
     pub evidence: Evidence,
     /// Its folder, or one above it, can be written by somebody other than root.
     pub user_writable_folder: bool,
+    /// The layer of some overlay it lies in.
+    pub layer: Option<Layer>,
 }
 
 /// Takes what a scan finds, from all its threads at once.
@@ -128,7 +131,7 @@ impl Scan<'_> {
         Summary {
             counts: whole.total,
             skipped: whole.skipped,
-            inventory: self.trust.map_or_else(Vec::new, |trust| whole.inventory.packages(trust)),
+            inventory: whole.inventory.sources(self.trust),
             uncovered: plan.uncovered,
             stopped,
         }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use doorward_policy::{Evidence, Fit, PathBytes, Sha256};
+use doorward_proto::report::Source;
 use doorward_service::clock::Clock;
 use sha2::Digest as _;
 use tempfile::TempDir;
@@ -138,7 +139,9 @@ fn packaged_files_are_counted_and_the_others_handed_over() {
     assert_eq!(changed.evidence.package.as_ref().unwrap().fit, Fit::Modified);
     let counts = scanned.summary.counts;
     assert_eq!((counts.candidates, counts.package_trusted, counts.otherwise_trusted, counts.unresolved), (3, 1, 0, 2));
-    let [PackageCount { package, files: 1, modified: 1 }] = &scanned.summary.inventory[..] else { panic!("{:?}", scanned.summary) };
+    let [SourceCount { source: Source::Package(package), files: 1, modified: 1 }] = &scanned.summary.inventory[..] else {
+        panic!("{:?}", scanned.summary)
+    };
     assert_eq!((package.name.as_str(), package.fit), ("greeter", Fit::Match));
     assert!(!scanned.summary.stopped && scanned.summary.skipped.is_empty());
 }

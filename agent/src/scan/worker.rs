@@ -306,10 +306,15 @@ impl<'a> Worker<'a> {
         }
         match settled {
             Settled::Package => self.counts.package_trusted += 1,
+            Settled::Publisher => {
+                self.counts.otherwise_trusted += 1;
+                evidence.publisher.iter().for_each(|publisher| self.part.inventory.count_publisher(publisher, 1));
+            }
             Settled::Otherwise => self.counts.otherwise_trusted += 1,
             Settled::Unresolved => {
                 self.counts.unresolved += 1;
-                self.findings.push(Finding { path, file, evidence, user_writable_folder });
+                let layer = self.running.plan.layer_of(&path);
+                self.findings.push(Finding { path, file, evidence, user_writable_folder, layer });
                 if self.findings.len() >= FINDINGS_BATCH_MAX {
                     self.hand_over();
                 }

@@ -98,6 +98,13 @@ impl Trust {
         }
     }
 
+    /// Absolute paths that a package of dpkg's claims below the root, directories among them; none of one that is not installed. `None`
+    /// when the database cannot be read. Reads it anew, from the disk.
+    #[must_use]
+    pub fn paths_of(&self, package: &str) -> Option<Vec<PathBytes>> {
+        dpkg::paths_of(&self.root, package)
+    }
+
     fn put(&self, manager: PackageManager, fresh: Fresh) {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.current.load_full().unwrap_or_default();

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use doorward_policy::{ListedDigest, PackageManager};
+use doorward_policy::{ListedDigest, PackageManager, PathBytes};
 
-use super::TrustError;
 use super::database::{self, Database, Lists};
 use super::read::Stamp;
 use super::register::{Draft, PackageName, Register};
+use super::{Problems, TrustError};
 
 /// Readings of a database that changes meanwhile before giving up until its next change.
 const READ_ATTEMPTS_MAX: u32 = 3;
@@ -41,4 +41,16 @@ fn read(database: &Database) -> Register {
         .incompleteness()
         .or_else(|| draft.problems.counts().contains_key("list").then_some("lists of packages are missing or damaged"));
     draft.finish(PackageManager::Dpkg, database.usr_merge(), incompleteness)
+}
+
+/// Absolute paths that one package claims; `None` when they cannot be told.
+pub(super) fn paths_of(root: &Path, name: &str) -> Option<Vec<PathBytes>> {
+    let database = Database::open(root).ok()??;
+    let mut problems = Problems::default();
+    let (diverted, mut lists, mut paths) = (database.diversions(&mut problems), Lists::default(), Vec::new());
+    for package in database.packages(&mut problems).iter().filter(|package| package.info_stem() == name) {
+        database.lists(package, &mut lists, &mut problems);
+        lists.claims(package, &diverted, &mut problems, |claim| paths.push(PathBytes::new([b"/", claim.path].concat())));
+    }
+    problems.counts().is_empty().then_some(paths)
 }

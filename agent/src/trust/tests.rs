@@ -294,3 +294,19 @@ proptest! {
         let _ = trust.evidence(&absolute("usr/bin/victim"), &digests(b""));
     }
 }
+
+#[test]
+fn the_paths_of_a_package_are_where_its_files_really_lie() {
+    let game = TestPackage::new("game", "1").file("bin/game", script("play")).file("usr/share/game/data", script("data"));
+    let root =
+        TestRoot::new().merged_usr().with_package(&game).with_package(&TestPackage::new("other", "1").file("usr/bin/other", script("x")));
+    root.divert("/usr/share/game/data", "/usr/share/game/data.real", "other");
+    let (trust, problem) = Trust::open(root.path());
+    assert!(problem.is_none());
+    let mut paths = trust.paths_of("game").unwrap();
+    paths.sort();
+    assert_eq!(paths, ["usr/bin/game", "usr/share/game/data.real"].map(absolute));
+    assert_eq!(trust.paths_of("nobody"), Some(Vec::new()));
+    fs::remove_file(root.database().join("info/game.list")).unwrap();
+    assert_eq!(trust.paths_of("game"), None, "nobody can tell");
+}

@@ -18,7 +18,7 @@ use doorward_agent::system::entropy;
 use doorward_agent::system::group::Class;
 use doorward_agent::trust::Trust;
 use doorward_policy::{PathBytes, Sha256};
-use doorward_proto::report::{Observation, ReportBody};
+use doorward_proto::report::{Observation, ReportBody, Source};
 use doorward_service::Clock;
 
 /// Longest a test waits for anything.
@@ -82,7 +82,11 @@ impl TestHost {
             pending: self.pending.clone(),
             history: Arc::clone(&self.history),
             counters: Arc::clone(&self.counters),
-            settled_by_package: Arc::new(move |package, file| settled.lock().unwrap().push((package.name.clone(), file))),
+            settled_by_source: Arc::new(move |source, file| {
+                if let Source::Package(package) = source {
+                    settled.lock().unwrap().push((package.name, file));
+                }
+            }),
             health: self.health.clone(),
             vital: Pulses::default(),
             slow: Pulses::default(),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
 use super::output::sentence;
+use super::source::Extent;
 use super::table::{Facts, Table};
 use super::terminal::{count, shown};
 use super::time::both;
@@ -98,6 +99,7 @@ struct Difference {
     profile: String,
     settings: Vec<Change>,
     sources: Vec<Source>,
+    new_sources: Option<NewSources>,
     allowed: u64,
     withdrawn: u64,
     files: Vec<File>,
@@ -107,8 +109,16 @@ struct Difference {
 struct Source {
     kind: String,
     name: String,
+    versions: Option<String>,
     before: String,
     after: String,
+    extent: Option<Extent>,
+}
+
+#[derive(Deserialize)]
+struct NewSources {
+    packages: Extent,
+    publishers: Extent,
 }
 
 #[derive(Deserialize)]
@@ -255,14 +265,21 @@ fn publish_text(published: &Published) -> String {
 }
 
 fn diff(difference: &Difference) -> String {
-    let Difference { profile, settings, sources, allowed, withdrawn, files } = difference;
+    let Difference { profile, settings, sources, new_sources, allowed, withdrawn, files } = difference;
     if settings.is_empty() && sources.is_empty() && *allowed == 0 && *withdrawn == 0 {
         return sentence(format!("nothing waits to be published in {profile}"));
     }
     let mut text = sentence(format!("publishing {profile} would change:")) + &changes(settings);
     for source in sources {
-        let line = format!("{} {}: {} -> {}", source.kind, source.name, source.before, source.after);
+        let Source { kind, name, versions, before, after, extent } = source;
+        let versions = versions.as_ref().map(|versions| format!(" {versions}")).unwrap_or_default();
+        let extent = extent.as_ref().map(|extent| format!(" ({})", extent.text())).unwrap_or_default();
+        let line = format!("{kind} {name}{versions}: {before} -> {after}{extent}");
         text.push_str(&format!("  {}\n", shown(&line)));
+    }
+    if let Some(NewSources { packages, publishers }) = new_sources {
+        let line = |extent: &Extent, noun| format!("  new, on no list: {}\n", extent.of_sources(noun));
+        text.push_str(&(line(packages, "packages") + &line(publishers, "publishers")));
     }
     text.push_str(&format!("  {} files would be allowed automatically, {} no longer\n", count(*allowed), count(*withdrawn)));
     for file in files {

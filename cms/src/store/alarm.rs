@@ -77,8 +77,8 @@ async fn subject(work: &mut Connection, host: HostId, rules: &TrustRules, marked
     let listings = Listings::load(work, &keys.iter().flatten().copied().collect()).await?;
     let sighting = Sighting {
         evidence: evidence.clone(),
-        package: listings.of(marked.profile, keys[0]),
-        publisher: listings.of(marked.profile, keys[1]),
+        package: listings.package(marked.profile, keys[0], evidence),
+        publisher: listings.publisher(marked.profile, keys[1]),
         sources: Sources::EXEC,
         user_writable: false,
     };

@@ -102,7 +102,7 @@ impl Store {
         };
         let ingested = take_observations(&mut work, host, profile, &sorted, now, &mut effect).await?;
         for inventory in &sorted.inventories {
-            inventory::write(&mut work, host, inventory, now).await?;
+            inventory::write(&mut work, host, profile, inventory, now, &mut effect).await?;
         }
         for turned in &sorted.turned {
             turn::still_in_use(&mut work, host, turned, now).await?;

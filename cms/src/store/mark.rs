@@ -210,8 +210,8 @@ impl Chunk {
         self.sighting_rows(file).map(|sighting| {
             let listed = Sighting {
                 evidence: sighting.evidence.clone(),
-                package: self.listings.of(sighting.profile, sighting.package),
-                publisher: self.listings.of(sighting.profile, sighting.publisher),
+                package: self.listings.package(sighting.profile, sighting.package, &sighting.evidence),
+                publisher: self.listings.publisher(sighting.profile, sighting.publisher),
                 sources: sighting.sources,
                 user_writable: sighting.user_writable,
             };

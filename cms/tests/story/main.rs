@@ -12,4 +12,5 @@ mod marking;
 mod publication;
 mod publish;
 mod source;
+mod source_list;
 mod support;

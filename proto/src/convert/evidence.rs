@@ -72,7 +72,8 @@ impl TryFrom<v1::InventorySource> for InventorySource {
             v1::inventory_source::Source::Package(package) => Source::Package(package.try_into()?),
             v1::inventory_source::Source::Publisher(publisher) => Source::Publisher(publisher.try_into()?),
         };
-        Ok(Self { source, files: message.files, executed: message.executed, modified: message.modified })
+        let v1::InventorySource { files, executed, modified, scanned, .. } = message;
+        Ok(Self { source, files, executed, modified, scanned })
     }
 }
 
@@ -82,7 +83,8 @@ impl From<InventorySource> for v1::InventorySource {
             Source::Package(package) => v1::inventory_source::Source::Package(package.into()),
             Source::Publisher(publisher) => v1::inventory_source::Source::Publisher(publisher.into()),
         };
-        Self { source: Some(origin), files: source.files, executed: source.executed, modified: source.modified }
+        let InventorySource { files, executed, modified, scanned, .. } = source;
+        Self { source: Some(origin), files, executed, modified, scanned }
     }
 }
 

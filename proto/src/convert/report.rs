@@ -6,8 +6,8 @@ use doorward_policy::{Blake3, Evidence, Md5, ScanId, Sha1, Sha256, Use};
 use super::{ConvertError, Fault, cut, field, word};
 use crate::limit;
 use crate::report::{
-    ClosureNews, Coverage, Denial, FailureCount, FileFacts, Health, Inventory, LiveProcess, Observation, Process, Report, ReportBody,
-    Turned, Uncovered, Unjudged,
+    ClosureNews, Coverage, Denial, FailureCount, FileFacts, Health, Inventory, Layer, LiveProcess, Observation, Process, Report,
+    ReportBody, Turned, Uncovered, Unjudged,
 };
 use crate::v1;
 
@@ -112,6 +112,7 @@ impl TryFrom<v1::Observation> for Observation {
             },
             process: message.process.map(TryInto::try_into).transpose()?,
             user_writable_folder: message.user_writable_folder,
+            layer: message.layer.map(TryInto::try_into).transpose()?,
         })
     }
 }
@@ -136,7 +137,22 @@ impl From<Observation> for v1::Observation {
             process: observation.process.map(Into::into),
             user_writable_folder: observation.user_writable_folder,
             opener_sha256: cut::optional_bytes(opener.as_ref().map(Sha256::as_bytes)),
+            layer: observation.layer.map(Into::into),
         }
+    }
+}
+
+impl TryFrom<v1::Layer> for Layer {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Layer) -> Result<Self, ConvertError> {
+        Ok(Self { upper: message.upper, folder: field::path("Layer.folder", &message.folder)? })
+    }
+}
+
+impl From<Layer> for v1::Layer {
+    fn from(layer: Layer) -> Self {
+        Self { upper: layer.upper, folder: cut::path(&layer.folder) }
     }
 }
 

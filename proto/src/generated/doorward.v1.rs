@@ -486,6 +486,19 @@ pub struct Observation {
     /// SHA-256 of the loader or interpreter for USE_LOAD, when known.
     #[prost(bytes = "bytes", tag = "12")]
     pub opener_sha256: ::prost::bytes::Bytes,
+    /// Absent where it lies on no layers, or nobody can tell on which.
+    #[prost(message, optional, tag = "13")]
+    pub layer: ::core::option::Option<Layer>,
+}
+/// Which layer of an overlay a file lies in. Nothing follows from it: it is for people.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Layer {
+    /// The one that is written to; a read-only one otherwise.
+    #[prost(bool, tag = "1")]
+    pub upper: bool,
+    /// The layer's folder on the host, raw bytes, at most 4095.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub folder: ::prost::bytes::Bytes,
 }
 /// An execution the agent did not let through, or ended, or would have ended had it been able to.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -571,6 +584,9 @@ pub struct InventorySource {
     pub executed: u64,
     #[prost(uint64, tag = "5")]
     pub modified: u64,
+    /// A whole scan counted its files; otherwise executions alone did.
+    #[prost(bool, tag = "6")]
+    pub scanned: bool,
     #[prost(oneof = "inventory_source::Source", tags = "1, 2")]
     pub source: ::core::option::Option<inventory_source::Source>,
 }
@@ -1005,7 +1021,7 @@ pub struct TrustRules {
 /// A whole policy, sent as one head and then its records in parts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PolicySnapshot {
-    #[prost(oneof = "policy_snapshot::Part", tags = "1, 2, 3")]
+    #[prost(oneof = "policy_snapshot::Part", tags = "1, 2, 3, 4")]
     pub part: ::core::option::Option<policy_snapshot::Part>,
 }
 /// Nested message and enum types in `PolicySnapshot`.
@@ -1021,6 +1037,9 @@ pub mod policy_snapshot {
         /// Last: everything was sent.
         #[prost(message, tag = "3")]
         End(super::PolicySnapshotEnd),
+        /// Between head and records, where there are any: rules on some versions of packages, at most 256 KiB. The root covers them.
+        #[prost(bytes, tag = "4")]
+        VersionRules(::prost::bytes::Bytes),
     }
 }
 /// Marks the end of a snapshot, so that a cut stream is never taken for a short policy.
@@ -1047,6 +1066,9 @@ pub struct PolicyDelta {
     /// Keys to remove, at most 1 MiB of 34-byte keys in order.
     #[prost(bytes = "bytes", tag = "5")]
     pub removals: ::prost::bytes::Bytes,
+    /// All version rules of the later policy, at most 256 KiB; absent when they are the same.
+    #[prost(bytes = "bytes", optional, tag = "6")]
+    pub version_rules: ::core::option::Option<::prost::bytes::Bytes>,
 }
 /// From the host.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -111,7 +111,7 @@ fn uncovered() -> Uncovered {
 }
 
 fn source() -> InventorySource {
-    InventorySource { source: Source::Package(sample::package()), files: 1, executed: 0, modified: 0 }
+    InventorySource { source: Source::Package(sample::package()), files: 1, executed: 0, modified: 0, scanned: true }
 }
 
 fn turned() -> Turned {

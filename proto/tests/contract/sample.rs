@@ -81,6 +81,7 @@ pub(crate) fn observation() -> Observation {
         evidence: Evidence::default(),
         process: None,
         user_writable_folder: false,
+        layer: None,
     }
 }
 

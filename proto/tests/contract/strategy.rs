@@ -6,8 +6,8 @@ use doorward_policy::{
 };
 use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, RenewRequest, RenewResponse};
 use doorward_proto::report::{
-    Batch, ClosureEvent, ClosureNews, Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, LiveProcess,
-    Observation, Process, Report, ReportBody, Source, Turned, Uncovered, Unjudged,
+    Batch, ClosureEvent, ClosureNews, Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, Layer,
+    LiveProcess, Observation, Process, Report, ReportBody, Source, Turned, Uncovered, Unjudged,
 };
 use doorward_proto::snapshot::{Delta, Head, Part, REMOVAL_BYTES, Record, RecordKind, RecordScope, SignedHead};
 use doorward_proto::uplink::{
@@ -117,18 +117,22 @@ pub(crate) fn observation() -> impl Strategy<Value = Observation> {
     let usage = prop_oneof![Just(Use::Execute), of(sha256()).prop_map(|opener| Use::Load { opener }), Just(Use::Scan)];
     let evidence = (of(package()), of(publisher())).prop_map(|(package, publisher)| Evidence { package, publisher });
     let met = (path(), usage, of(uuid().prop_map(ScanId::new)), any::<[i64; 2]>(), any::<u64>());
-    (file_facts(), met, evidence, of(process()), any::<bool>()).prop_map(
-        |(file, (path, usage, scan, [first_observed_at, last_observed_at], count), evidence, process, user_writable_folder)| Observation {
-            file,
-            path,
-            usage,
-            scan,
-            first_observed_at,
-            last_observed_at,
-            count,
-            evidence,
-            process,
-            user_writable_folder,
+    let place = (any::<bool>(), of((any::<bool>(), path()).prop_map(|(upper, folder)| Layer { upper, folder })));
+    (file_facts(), met, evidence, of(process()), place).prop_map(
+        |(file, (path, usage, scan, [first_observed_at, last_observed_at], count), evidence, process, (user_writable_folder, layer))| {
+            Observation {
+                file,
+                path,
+                usage,
+                scan,
+                first_observed_at,
+                last_observed_at,
+                count,
+                evidence,
+                process,
+                user_writable_folder,
+                layer,
+            }
         },
     )
 }
@@ -144,11 +148,12 @@ fn coverage() -> impl Strategy<Value = Coverage> {
 }
 
 fn inventory() -> impl Strategy<Value = Inventory> {
-    let counted = (source(), any::<[u64; 3]>()).prop_map(|(source, [files, executed, modified])| InventorySource {
+    let counted = (source(), any::<[u64; 3]>(), any::<bool>()).prop_map(|(source, [files, executed, modified], scanned)| InventorySource {
         source,
         files,
         executed,
         modified,
+        scanned,
     });
     (vec(counted, 0..4), any::<bool>()).prop_map(|(sources, complete)| Inventory { sources, complete })
 }
@@ -401,11 +406,20 @@ pub(crate) fn cms_message() -> impl Strategy<Value = CmsMessage> {
         .prop_map(|([protocol, window], cms_version, acknowledged, now)| Welcome { protocol, cms_version, acknowledged, window, now });
     let part = prop_oneof![
         signed_head().prop_map(Part::Head),
+        elements(1).prop_map(Part::VersionRules),
         elements(Record::BYTES).prop_map(Part::Records),
         any::<u64>().prop_map(|count| Part::End { count }),
     ];
-    let delta = (any::<[u64; 2]>(), signed_head(), elements(Record::BYTES), elements(REMOVAL_BYTES))
-        .prop_map(|([base_epoch, base_revision], head, upserts, removals)| Delta { base_epoch, base_revision, head, upserts, removals });
+    let delta = (any::<[u64; 2]>(), signed_head(), of(elements(1)), elements(Record::BYTES), elements(REMOVAL_BYTES)).prop_map(
+        |([base_epoch, base_revision], head, version_rules, upserts, removals)| Delta {
+            base_epoch,
+            base_revision,
+            head,
+            version_rules,
+            upserts,
+            removals,
+        },
+    );
     prop_oneof![
         welcome.prop_map(CmsMessage::Welcome),
         any::<u64>().prop_map(CmsMessage::Acknowledge),

@@ -2,7 +2,7 @@
 //! its packages say about them, mean nothing there.
 
 use doorward_tests::lab::{Ended, Lab, LabAgent};
-use doorward_tests::site::{Site, sha256, unheard_of};
+use doorward_tests::site::{Site, eventually, sha256, unheard_of};
 use nix::sys::signal::Signal;
 
 use crate::{CANARY_LIMIT, copy_of, minimal};
@@ -222,4 +222,34 @@ fn what_is_unknown_is_ended_on_layers_in_memory() {
 fn what_is_denied_is_ended_on_layers_in_memory() {
     ended(Maker::Root, Content::Denied);
     ended(Maker::User, Content::Denied);
+}
+
+/// What people are told of the layer of a file that ran in a container of this maker: whether it is the upper one, and its folder.
+fn told_layers(maker: Maker) {
+    let Some(lab) = minimal() else { return };
+    let site = Site::start();
+    let (of_image, put_there) = (copy_of("sleep", "of the image"), copy_of("sleep", "put there since"));
+    image(&lab);
+    lab.write("/opt/image/usr/bin/of-image", &of_image, "755");
+    lab.write("/opt/content", &put_there, "755");
+    let agent = lab.agent(&site);
+    agent.protects(&site, "allow");
+    let command = format!("unshare --root={HOME}/root sh -c '/usr/bin/of-image 0 && {TRUSTED} 0'");
+    let ended = lab.spawn_as(maker.user(), &["unshare", maker.unshare(), "sh", "-c", &script(Upper::Disk, &command)]).ended();
+    assert_eq!(ended.stdout, "ended 0\n", "{ended:?}");
+    for (content, upper, folder) in [(&of_image, false, "/opt/image".to_owned()), (&put_there, true, format!("{HOME}/upper"))] {
+        let file = eventually("the execution is told", || site.file(&sha256(content)));
+        let layers: Vec<_> = file["observations"].as_array().into_iter().flatten().map(|met| met["layer"].clone()).collect();
+        assert!(layers.contains(&serde_json::json!({"upper": upper, "folder": folder})), "{file}");
+    }
+}
+
+#[test]
+fn what_an_image_brought_is_told_from_what_was_put_there_in_one_of_roots() {
+    told_layers(Maker::Root);
+}
+
+#[test]
+fn what_an_image_brought_is_told_from_what_was_put_there_in_one_of_a_users() {
+    told_layers(Maker::User);
 }

@@ -17,6 +17,7 @@ mod mount;
 mod nspawn;
 mod package;
 mod rpm;
+mod source;
 mod turned;
 mod unprotected;
 

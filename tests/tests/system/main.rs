@@ -9,3 +9,4 @@ mod full_disk;
 mod intelligence;
 mod kill;
 mod scan;
+mod source;

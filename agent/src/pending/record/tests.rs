@@ -5,7 +5,7 @@ use doorward_policy::{
     Signing, Use,
 };
 use doorward_proto::report::{
-    ClosureEvent, ClosureNews, Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, LiveProcess,
+    ClosureEvent, ClosureNews, Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, Layer, LiveProcess,
     Observation, Process, Source, Turned, Uncovered, Unjudged,
 };
 use proptest::prelude::*;
@@ -91,9 +91,10 @@ fn observation() -> impl Strategy<Value = Observation> {
         any::<Option<[u8; 32]>>().prop_map(|opener| Use::Load { opener: opener.map(Sha256::new) }),
     ];
     let evidence = (prop::option::of(package()), prop::option::of(publisher()));
-    let rest = (any::<Option<[u8; 16]>>(), any::<[i64; 2]>(), any::<u64>(), any::<bool>());
+    let layer = prop::option::of((any::<bool>(), path()).prop_map(|(upper, folder)| Layer { upper, folder }));
+    let rest = (any::<Option<[u8; 16]>>(), any::<[i64; 2]>(), any::<u64>(), any::<bool>(), layer);
     (file(), path(), usage, evidence, prop::option::of(process()), rest).prop_map(
-        |(file, path, usage, (package, publisher), process, (scan, [first, last], count, writable))| Observation {
+        |(file, path, usage, (package, publisher), process, (scan, [first, last], count, writable, layer))| Observation {
             file,
             path,
             usage,
@@ -104,6 +105,7 @@ fn observation() -> impl Strategy<Value = Observation> {
             evidence: Evidence { package, publisher },
             process,
             user_writable_folder: writable,
+            layer,
         },
     )
 }
@@ -119,8 +121,9 @@ fn closure_event() -> impl Strategy<Value = ClosureEvent> {
 
 fn body() -> impl Strategy<Value = ReportBody> {
     let source = prop_oneof![package().prop_map(Source::Package), publisher().prop_map(Source::Publisher)];
-    let source = (source, any::<[u64; 3]>());
-    let source = source.prop_map(|(source, [files, executed, modified])| InventorySource { source, files, executed, modified });
+    let source = (source, any::<[u64; 3]>(), any::<bool>());
+    let source =
+        source.prop_map(|(source, [files, executed, modified], scanned)| InventorySource { source, files, executed, modified, scanned });
     let uncovered = (path(), any::<[String; 2]>());
     let uncovered = uncovered.prop_map(|(mount_point, [filesystem, reason])| Uncovered { mount_point, filesystem, reason });
     let live = (process(), fate()).prop_map(|(process, fate)| LiveProcess { process, fate });

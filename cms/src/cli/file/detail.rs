@@ -78,6 +78,19 @@ struct Observation {
     last_observed_at: i64,
     count: u64,
     evidence: Evidence,
+    layer: Option<Layer>,
+    process: Option<User>,
+}
+
+#[derive(Deserialize)]
+struct Layer {
+    upper: bool,
+}
+
+/// Who used it last, as far as it tells where.
+#[derive(Deserialize)]
+struct User {
+    container: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -260,11 +273,20 @@ fn observations(file: &Detail, now: i64) -> String {
             relative(observation.last_observed_at, now),
             count(observation.count),
             observation.sources.join("+"),
-            observation.evidence.short(),
+            observation.proof(),
             observation.path.clone(),
         ]);
     }
     table.or("no host reported it")
+}
+
+impl Observation {
+    /// What was proved, and where in a container it lies.
+    fn proof(&self) -> String {
+        let layer = self.layer.as_ref().map(|layer| if layer.upper { "in an upper layer" } else { "in a lower layer" }.to_owned());
+        let container = self.process.as_ref().and_then(|process| process.container.as_ref()).map(|id| format!("container {id:.12}"));
+        [Some(self.evidence.short()), layer, container].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
 }
 
 impl Evidence {
