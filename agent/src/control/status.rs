@@ -8,6 +8,8 @@ use doorward_proto::report::Coverage;
 use doorward_proto::uplink::{CoverageKind, ScanProgress, ScanState};
 use serde::{Deserialize, Serialize};
 
+use crate::sandbox::Standing;
+
 /// How the daemon is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -39,6 +41,8 @@ pub struct Status {
     pub watches: CoverageKind,
     /// What is watched and what is not.
     pub coverage: Coverage,
+    /// The helpers that read hostile files, and the walls they do without.
+    pub sandbox: Standing,
     /// The scan under way.
     pub scan: Option<ScanProgress>,
     /// Failures since start by their codes.
@@ -109,6 +113,7 @@ impl fmt::Display for Status {
         line(f, "reports", &format!("{} waiting, {} dropped; {} files await a verdict", self.pending, self.dropped, self.awaiting))?;
         line(f, "executions", &format!("{} seen, {} judged, {} unresolved", executions.seen, executions.judged, executions.unresolved))?;
         line(f, "scan", &self.scan.as_ref().map_or_else(|| "none under way".to_owned(), scan_line))?;
+        line(f, "sandbox", &self.sandbox.to_string())?;
         self.fmt_coverage(f)?;
         for (code, count) in &self.failures {
             line(f, "failure", &format!("{code}: {count}"))?;

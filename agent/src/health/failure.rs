@@ -114,6 +114,10 @@ failures! {
     UnwatchedFilesystem, "unwatched_filesystem", Report;
     /// The daemon: its guard process is gone; a new one is started.
     GuardLost, "guard_lost", Remake;
+    /// The daemon: a sandboxed helper ended or could not be started; what it read is no evidence, and another one is started.
+    SandboxLost, "sandbox_lost", Remake;
+    /// The daemon: a sandboxed helper did not answer in time; what it read is no evidence.
+    SandboxTimeout, "sandbox_timeout", Report;
     /// Identifying: the file vanished or could not be read.
     FileUnreadable, "file_unreadable", Count;
     /// Identifying: reading took longer than its budget; the execution is reported when the file is met again.
@@ -211,6 +215,8 @@ mod tests {
             (Why::SensorUnavailable, "sensor_unavailable", Do::Retry),
             (Why::UnwatchedFilesystem, "unwatched_filesystem", Do::Report),
             (Why::GuardLost, "guard_lost", Do::Remake),
+            (Why::SandboxLost, "sandbox_lost", Do::Remake),
+            (Why::SandboxTimeout, "sandbox_timeout", Do::Report),
             (Why::FileUnreadable, "file_unreadable", Do::Count),
             (Why::IdentifyTimeout, "identify_timeout", Do::Report),
             (Why::DigestChanged, "digest_changed", Do::Report),

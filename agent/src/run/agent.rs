@@ -24,6 +24,7 @@ use crate::identify::{Identifier, IdentityStore, Limits};
 use crate::judge::{Closure, Judge};
 use crate::list::{Lists, Trustee};
 use crate::pending::{self, Pending, PendingError};
+use crate::sandbox::Sandbox;
 use crate::system::entropy;
 use crate::trust::Trust;
 
@@ -46,6 +47,8 @@ pub(super) struct Agent {
     /// A new generation of packages is in force, and the closure was found again.
     pub(super) packages_read: Notify,
     pub(super) scans: Scans,
+    /// Where files of attackers' making are read.
+    pub(super) sandbox: Arc<Sandbox>,
     pub(super) health: Health,
     /// Loops whose standing still means that the daemon must be started anew.
     pub(super) vital: Pulses,
@@ -93,6 +96,8 @@ impl Agent {
             counters: Arc::default(),
             coverage: watch::Sender::new(Coverage::default()),
             packages_read: Notify::new(),
+            // Started here, before anything is watched, so that its own execution never has to be judged.
+            sandbox: Arc::new(Sandbox::start(health.clone())),
             health,
             vital: Pulses::default(),
             slow: Pulses::default(),

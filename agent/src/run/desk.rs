@@ -58,6 +58,7 @@ impl Daemon for Desk {
             awaiting: gauges.awaiting,
             dropped: gauges.lost(agent.health.count(FailureReason::ReportDropped)),
             coverage: agent.coverage.borrow().clone(),
+            sandbox: agent.sandbox.standing(),
             scan: agent.scans.current().map(|current| current.progress(ScanState::Running)),
             failures: agent.health.counts().into_iter().map(|(code, count)| (code.to_owned(), count)).collect(),
             executions: Executions {

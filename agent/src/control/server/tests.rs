@@ -36,6 +36,7 @@ impl Daemon for Dummy {
             awaiting: 0,
             dropped: 0,
             coverage: doorward_proto::report::Coverage::default(),
+            sandbox: crate::sandbox::Standing::default(),
             scan: None,
             failures: std::collections::BTreeMap::new(),
             executions: crate::control::status::Executions::default(),
