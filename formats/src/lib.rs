@@ -1,4 +1,4 @@
-//! Readers of hostile bytes: what a file is ([`Kind`]) and what dpkg's database says ([`dpkg`]). Bytes in (`&[u8]` or
+//! Readers of hostile bytes: what a file is ([`Kind`]), who signed it ([`signature`]) and what dpkg's database says ([`dpkg`]). Bytes in (`&[u8]` or
 //! `Read + Seek`), facts out. No file system, no clock, no threads; whoever calls opens the files and sets the deadlines.
 //!
 //! The promise, for any input whatever: no panic, no unbounded allocation (every size taken from the input has a named
@@ -15,6 +15,7 @@ mod kind;
 mod module;
 mod pe;
 mod script;
+pub mod signature;
 mod source;
 
 pub use elf::{Elf, ElfClass, ElfRole};

@@ -11,6 +11,7 @@ pub mod digest;
 pub mod entry;
 pub mod evidence;
 pub mod explain;
+pub mod flaw;
 pub mod id;
 pub mod judge;
 pub mod kind;
@@ -24,8 +25,11 @@ pub mod usage;
 pub use auto_allow::{AllowUnknown, AutoAllow, AutoAllowSettings, Candidate, Met, auto_allow};
 pub use digest::{Blake3, Md5, Sha1, Sha256};
 pub use entry::{Author, Decision, Scope};
-pub use evidence::{Evidence, Fit, Level, Listing, PackageEvidence, PackageManager, PublisherEvidence, Signing, SourceKey, TrustRules};
+pub use evidence::{
+    Evidence, Fit, Level, Listing, PackageEvidence, PackageManager, PublisherEvidence, Signing, SourceKey, TrustRules, Validity,
+};
 pub use explain::{Explanation, Step, explain};
+pub use flaw::Flaw;
 pub use id::{HostId, ProfileId, ScanId};
 pub use judge::{Judgement, Row, Verdict, judge};
 pub use kind::FileKind;

@@ -46,6 +46,8 @@ pub struct Why {
     pub would_change: Vec<String>,
     /// What the host proved.
     pub evidence: Option<Evidence>,
+    /// Who signed it, or why nobody counts as having done so; `None` when nobody did.
+    pub publisher: Option<String>,
     /// Revision of the policy it was judged by; 0 for none.
     pub policy_revision: u64,
     /// How far the CMS asks this host to act.
@@ -111,7 +113,9 @@ impl Asked<'_> {
             let size = file.metadata().map_or(0, |file| file.len());
             return Ok(self.never_judged(shown, size, &settings));
         };
-        let evidence = self.judge.evidence(location.proven(), identified.digests.md5.as_ref());
+        self.judge.publishers().examine(&file, &identified, self.stop);
+        let evidence = self.judge.evidence_of(location.proven(), &identified);
+        let publisher = self.judge.publishers().finding(&identified).and_then(|finding| finding.sentence());
         let verdict = (self.verdict)(&identified.digests.sha256);
         let subject = self.judge.subject_with(&identified, &evidence, verdict.as_ref());
         let rules = self.judge.lists().rules();
@@ -133,6 +137,7 @@ impl Asked<'_> {
             steps,
             would_change,
             evidence: Some(evidence),
+            publisher,
             policy_revision: self.judge.lists().policy().head().revision,
             mode: settings.mode,
             response: Some(respond(settings.mode, maintenance, settings.unverified_action, judgement)),
@@ -163,6 +168,7 @@ impl Asked<'_> {
             steps: Vec::new(),
             would_change: Vec::new(),
             evidence: None,
+            publisher: None,
             policy_revision: self.judge.lists().policy().head().revision,
             mode: settings.mode,
             response: None,
@@ -227,6 +233,9 @@ impl fmt::Display for Why {
         writeln!(f, "\n  sha256   {sha256}\n  size     {} bytes, {}", self.size, kind.word().replace('_', " "))?;
         if let Some(standing) = &self.status {
             writeln!(f, "  status   {}", standing_line(standing, self.threat_score, self.threat_name.as_deref()))?;
+        }
+        if let Some(publisher) = &self.publisher {
+            writeln!(f, "  signed   {publisher}")?;
         }
         if let Some(response) = self.response {
             let offline = if self.offline { "; no daemon was asked, so the CMS's verdicts on single files are not known" } else { "" };

@@ -206,7 +206,7 @@ impl Outcomes {
     /// Evidence by the proven path. What root runs from memory has none: container runtimes start themselves from a copy there, and a
     /// copy is what it is a copy of.
     fn evidence(&self, execution: &Execution, file: &Identified) -> Evidence {
-        let evidence = self.judge.evidence(execution.location.proven(), file.digests.md5.as_ref());
+        let evidence = self.judge.evidence_of(execution.location.proven(), file);
         let is_roots_copy = execution.manner == Manner::Late && execution.process.uid == Some(0) && evidence.package.is_none();
         let executed = is_roots_copy.then(|| self.history.of(&file.digests.sha256)).flatten();
         let original = executed.and_then(|executed| executed.evidence.package).filter(|package| package.fit == Fit::Match);
@@ -256,7 +256,7 @@ impl Outcomes {
 
     /// Tells the CMS of a file whose execution waits for its answer.
     fn report_waiting(&self, execution: &Execution, file: &Identified) {
-        let evidence = self.judge.evidence(execution.location.proven(), file.digests.md5.as_ref());
+        let evidence = self.judge.evidence_of(execution.location.proven(), file);
         // It waits for an answer, which must not wait for the recorder.
         if self.reports.offer(ReportBody::Observation(observation(execution, file, evidence))).is_err() {
             self.health.note(FailureReason::ReportDropped);

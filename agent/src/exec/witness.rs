@@ -90,7 +90,10 @@ impl Bench {
         if target.held().is_some() && keep(target.file(), only_root_writes) == Keeping::BeingWritten {
             return self.outcomes.unjudged(execution, target.held(), FailureReason::BeingWritten);
         }
-        if let Some(known) = self.identifier.store().candidate(&inode, want_md5) {
+        let publishers = self.outcomes.judge.publishers();
+        // Where signatures were not looked for yet, the file has to be read once more.
+        let known = self.identifier.store().candidate(&inode, want_md5).filter(|known| !publishers.is_open_about(known));
+        if let Some(known) = known {
             let footing = Footing { only_root_writes, is_lasting: true };
             let is_of_package_manager = |execution: &Execution| self.is_of_package_manager(execution, target.file(), only_root_writes);
             return self.outcomes.conclude(execution, &target, &known, footing, is_of_package_manager);
@@ -111,6 +114,9 @@ impl Bench {
         };
         let file = job.target.file();
         let outcome = self.identifier.file(file, &job.name, job.key.want_md5, &stop);
+        if let Ok(Some(found)) = &outcome {
+            self.outcomes.judge.publishers().examine(file, found, &stop);
+        }
         let waiting = self.cold.finish(&job.key);
         let unjudged = |waiting: Vec<Waiter>, reason: FailureReason| {
             for Waiter { execution, held } in waiting {

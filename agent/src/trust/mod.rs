@@ -1,4 +1,4 @@
-//! Who vouches for a file at a path: today dpkg's database, at [`Level::Database`](doorward_policy::Level), which whoever is
+//! Who vouches for a file: publishers by signature ([`publisher`]), and for a file at a path dpkg's database, at [`Level::Database`](doorward_policy::Level), which whoever is
 //! root could have edited.
 //!
 //! [`PackageTrust`] is one generation: immutable, compact, swapped whole by [`Trust`], which keeps the old one for as long
@@ -15,6 +15,7 @@ mod database;
 pub(crate) mod fixture;
 mod package_trust;
 mod problem;
+pub mod publisher;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -26,5 +27,6 @@ mod watch;
 pub use current::Trust;
 pub use package_trust::{Owner, PackageTrust};
 pub use problem::{Problems, TrustError};
+pub use publisher::Publishers;
 pub use transaction::{transaction_holder, transaction_is_open};
 pub use watch::Watch;

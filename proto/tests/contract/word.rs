@@ -19,7 +19,7 @@ fn settings() -> v1::HostSettings {
 #[test]
 fn unknown_members_are_refused_by_field() {
     type Convert = fn(i32) -> Result<(), ConvertError>;
-    let table: [(&str, Convert); 15] = [
+    let table: [(&str, Convert); 16] = [
         ("FileFacts.kind", |kind| FileFacts::try_from(v1::FileFacts { kind, ..sample::observation().file.into() }).map(drop)),
         ("Observation.use", |r#use| Observation::try_from(v1::Observation { r#use, ..sample::observation().into() }).map(drop)),
         ("PackageEvidence.manager", |manager| {
@@ -29,6 +29,9 @@ fn unknown_members_are_refused_by_field() {
         ("PackageEvidence.fit", |fit| PackageEvidence::try_from(v1::PackageEvidence { fit, ..sample::package().into() }).map(drop)),
         ("PublisherEvidence.signing", |signing| {
             PublisherEvidence::try_from(v1::PublisherEvidence { signing, ..sample::publisher().into() }).map(drop)
+        }),
+        ("PublisherEvidence.flaw", |flaw| {
+            PublisherEvidence::try_from(v1::PublisherEvidence { flaw: Some(flaw), ..sample::publisher().into() }).map(drop)
         }),
         ("Denial.fate", |fate| Denial::try_from(v1::Denial { fate, ..sample::denial().into() }).map(drop)),
         ("Unjudged.fate", |fate| Unjudged::try_from(v1::Unjudged { fate, ..sample::unjudged().into() }).map(drop)),
