@@ -14,7 +14,7 @@ use doorward_proto::uplink;
 use crate::exec::mount::below;
 use crate::identify::{Digests, Identified, Identity};
 use crate::list::{ClosureClaim, Lists, Stamp};
-use crate::trust::Trust;
+use crate::trust::{Publishers, Trust};
 
 mod closure;
 #[cfg(test)]
@@ -102,13 +102,21 @@ pub struct Judge {
     trust: Arc<Trust>,
     closure: Arc<Closure>,
     root: PathBytes,
+    publishers: Arc<Publishers>,
 }
 
 impl Judge {
     /// `root` is where the file system that packages know begins; `/` but for tests and images.
     #[must_use]
-    pub const fn new(lists: Arc<Lists>, trust: Arc<Trust>, closure: Arc<Closure>, root: PathBytes) -> Self {
-        Self { lists, trust, closure, root }
+    pub fn new(lists: Arc<Lists>, trust: Arc<Trust>, closure: Arc<Closure>, root: PathBytes) -> Self {
+        let publishers = Arc::new(Publishers::without_anchors(doorward_service::Clock::system()));
+        Self { lists, trust, closure, root, publishers }
+    }
+
+    /// Judges by these publishers too.
+    #[must_use]
+    pub fn with_publishers(self, publishers: Arc<Publishers>) -> Self {
+        Self { publishers, ..self }
     }
 
     /// The algorithm in which a package lists this path's digest, when it is to be taken along with those taken in any case.
@@ -133,10 +141,16 @@ impl Judge {
         Evidence { package, publisher: None }
     }
 
-    /// Rises after every change that may bear on any file, packages included; not after those that are about single files.
+    /// Everything that is known of an identified file at this path: what packages say, and publishers as far as they were looked for.
+    #[must_use]
+    pub fn evidence_of(&self, path: Option<&PathBytes>, file: &Identified) -> Evidence {
+        Evidence { publisher: self.publishers.evidence(file), ..self.evidence(path, &file.digests) }
+    }
+
+    /// Rises after every change that may bear on any file, packages and anchors included; not after those that are about single files.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.lists.generation().wrapping_add(self.trust.generation())
+        self.lists.generation().wrapping_add(self.trust.generation()).wrapping_add(self.publishers.generation())
     }
 
     /// What a judgement of this file rests on. To be read before judging what is to be remembered.
@@ -187,6 +201,12 @@ impl Judge {
     #[must_use]
     pub const fn trust(&self) -> &Arc<Trust> {
         &self.trust
+    }
+
+    /// Whose signatures are known.
+    #[must_use]
+    pub const fn publishers(&self) -> &Arc<Publishers> {
+        &self.publishers
     }
 
     /// The files the host cannot run without.

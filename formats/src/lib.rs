@@ -1,4 +1,5 @@
-//! Readers of hostile bytes: what a file is ([`Kind`]) and what the databases of dpkg ([`dpkg`]) and rpm ([`rpm`]) say. Bytes in (`&[u8]` or
+//! Readers of hostile bytes: what a file is ([`Kind`]), who signed it ([`signature`]) and what the databases of dpkg ([`dpkg`]) and rpm
+//! ([`rpm`]) say. Bytes in (`&[u8]` or
 //! `Read + Seek`), facts out. No file system, no clock, no threads; whoever calls opens the files and sets the deadlines.
 //!
 //! The promise, for any input whatever: no panic, no unbounded allocation (every size taken from the input has a named
@@ -17,6 +18,7 @@ pub mod openpgp;
 mod pe;
 pub mod rpm;
 mod script;
+pub mod signature;
 mod source;
 
 pub use elf::{Elf, ElfClass, ElfRole, Needs};

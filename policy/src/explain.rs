@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Facts, Fit, Judgement, Listing, Row, StatusReason, Subject, TrustRules, Verdict, judge, status};
+use crate::{Facts, Fit, Flaw, Judgement, Listing, Row, StatusReason, Subject, TrustRules, Verdict, judge, status};
 
 /// One row of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,10 +141,14 @@ fn publisher_finding(rules: &TrustRules, subject: &Subject) -> String {
     if rules.accepts_publisher(evidence, publisher.listing) {
         return format!("validly signed by {name}, which is allowed");
     }
-    let why = match (evidence.valid, evidence.chain_trusted) {
-        (false, _) => "the signature is not valid for this content",
-        (true, false) => "its chain ends at no trusted anchor",
-        (true, true) => "that publisher is not allowed here",
+    let why = match (evidence.flaw, evidence.valid, evidence.chain_trusted) {
+        (Some(flaw), ..) => flaw.finding(),
+        (None, false, _) => Flaw::BadSignature.finding(),
+        (None, true, false) => Flaw::NoAnchor.finding(),
+        (None, true, true) if evidence.public_authority && publisher.listing == Listing::Unlisted => {
+            "a public authority vouches for that name and nobody here allowed it"
+        }
+        (None, true, true) => "that publisher is not allowed here",
     };
     format!("signed by {name}, but {why}")
 }

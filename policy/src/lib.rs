@@ -13,6 +13,7 @@ pub mod entry;
 pub mod evidence;
 pub mod explain;
 mod fingerprint;
+pub mod flaw;
 pub mod id;
 pub mod interpreter;
 pub mod judge;
@@ -31,9 +32,12 @@ pub use auto_allow::{AllowUnknown, AutoAllow, AutoAllowSettings, Candidate, Met,
 pub use boot::{is_boot_package, is_boot_program};
 pub use digest::{Blake3, Md5, Sha1, Sha256};
 pub use entry::{Author, Decision, Scope};
-pub use evidence::{Evidence, Fit, Level, Listing, PackageEvidence, PackageManager, PublisherEvidence, Signing, SourceKey, TrustRules};
+pub use evidence::{
+    Evidence, Fit, Level, Listing, PackageEvidence, PackageManager, PublisherEvidence, Signing, SourceKey, TrustRules, Validity,
+};
 pub use explain::{Explanation, Step, explain};
 pub use fingerprint::{KeyFingerprint, KeyFingerprintError};
+pub use flaw::Flaw;
 pub use id::{HostId, ProfileId, ScanId};
 pub use interpreter::Interpreter;
 pub use judge::{Judgement, Row, Verdict, judge};

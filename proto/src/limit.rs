@@ -40,6 +40,9 @@ pub const VERSION_RULES_BYTES_MAX: usize = 256 << 10;
 /// Bytes of names: packages, versions, origins, publishers, hosts, profiles, threats, containers.
 pub const NAME_BYTES_MAX: usize = doorward_policy::evidence::SOURCE_NAME_BYTES_MAX;
 
+/// Names of a publisher's chain.
+pub const CHAIN_NAMES_MAX: usize = doorward_policy::evidence::CHAIN_NAMES_MAX;
+
 /// Bytes of a sentence for people: refusals, errors, reasons.
 pub const SENTENCE_BYTES_MAX: usize = 255;
 

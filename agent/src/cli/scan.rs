@@ -64,6 +64,7 @@ fn here(settings: &Settings, paths: Vec<PathBytes>, list: bool) -> Result<ScanOu
         options: scan::Options { root: settings.root.clone(), paths, threads: settings.scan.threads, ..scan::Options::default() },
         identifier: &identifier,
         trust: trust.as_deref(),
+        publishers: None,
         judge: &ByPackage(TrustRules::default()),
         sink: &Listing(list),
         progress: &progress,

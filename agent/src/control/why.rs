@@ -51,6 +51,8 @@ pub struct Why {
     /// Which layer of an overlay it lies in, as far as can be told.
     #[serde(default)]
     pub layer: Option<Layer>,
+    /// Who signed it, or why nobody counts as having done so; `None` when nobody did.
+    pub publisher: Option<String>,
     /// Revision of the policy it was judged by; 0 for none.
     pub policy_revision: u64,
     /// How far the CMS asks this host to act.
@@ -116,7 +118,9 @@ impl Asked<'_> {
             let size = file.metadata().map_or(0, |file| file.len());
             return Ok(self.never_judged(shown, size, &settings));
         };
-        let evidence = self.judge.evidence(location.proven(), &identified.digests);
+        self.judge.publishers().examine(&file, &identified, self.stop);
+        let evidence = self.judge.evidence_of(location.proven(), &identified);
+        let publisher = self.judge.publishers().finding(&identified).and_then(|finding| finding.sentence());
         let verdict = (self.verdict)(&identified.digests.sha256);
         let subject = self.judge.subject_with(&identified, &evidence, verdict.as_ref());
         let rules = self.judge.lists().rules();
@@ -139,6 +143,7 @@ impl Asked<'_> {
             would_change,
             evidence: Some(evidence),
             layer: layer::find(&file, &location, self.caller, self.mounts),
+            publisher,
             policy_revision: self.judge.lists().policy().head().revision,
             mode: settings.mode,
             response: Some(respond(settings.mode, maintenance, settings.unverified_action, judgement)),
@@ -170,6 +175,7 @@ impl Asked<'_> {
             would_change: Vec::new(),
             evidence: None,
             layer: None,
+            publisher: None,
             policy_revision: self.judge.lists().policy().head().revision,
             mode: settings.mode,
             response: None,
@@ -237,6 +243,9 @@ impl fmt::Display for Why {
         }
         if let Some(layer) = &self.layer {
             writeln!(f, "  lies in  {}", layer::text(layer))?;
+        }
+        if let Some(publisher) = &self.publisher {
+            writeln!(f, "  signed   {publisher}")?;
         }
         if let Some(response) = self.response {
             let offline = if self.offline { "; no daemon was asked, so the CMS's verdicts on single files are not known" } else { "" };

@@ -238,7 +238,7 @@ impl Outcomes {
     /// Evidence by the proven path. What root runs from memory has none: container runtimes start themselves from a copy there, and a
     /// copy is what it is a copy of.
     fn evidence(&self, execution: &Execution, file: &Identified) -> Evidence {
-        let evidence = self.judge.evidence(execution.location.proven(), &file.digests);
+        let evidence = self.judge.evidence_of(execution.location.proven(), file);
         let is_roots_copy = execution.manner == Manner::Late && execution.process.uid == Some(0) && evidence.package.is_none();
         let executed = is_roots_copy.then(|| self.history.of(&file.digests.sha256)).flatten();
         let original = executed.and_then(|executed| executed.evidence.package).filter(|package| package.fit == Fit::Match);

@@ -118,7 +118,10 @@ impl Bench {
             execution.source =
                 bytecode::evidence_of_source(target.file(), &execution.location, &self.outcomes.judge, &self.identifier, mounts);
         }
-        if let Some(known) = self.identifier.store().candidate(&inode, wanted) {
+        let publishers = self.outcomes.judge.publishers();
+        // Where signatures were not looked for yet, the file has to be read once more.
+        let known = self.identifier.store().candidate(&inode, wanted).filter(|known| !publishers.is_open_about(known));
+        if let Some(known) = known {
             let footing = Footing { only_root_writes, is_lasting: true };
             let is_of_package_manager = |execution: &Execution| self.is_of_package_manager(execution, target.file(), only_root_writes);
             return self.outcomes.conclude(execution, &target, &known, footing, is_of_package_manager);
@@ -139,6 +142,9 @@ impl Bench {
         };
         let file = job.target.file();
         let outcome = self.identifier.file_as(file, job.claim, job.key.wanted, &stop);
+        if let Ok(Some(found)) = &outcome {
+            self.outcomes.judge.publishers().examine(file, found, &stop);
+        }
         let waiting = self.cold.finish(&job.key);
         let unjudged = |waiting: Vec<Waiter>, reason: FailureReason| {
             for Waiter { execution, held } in waiting {

@@ -132,6 +132,8 @@ failures! {
     DpkgError, "dpkg_error", KeepLast;
     /// Trust: rpm's database could not be read; the last generation stays valid.
     RpmError, "rpm_error", KeepLast;
+    /// Trust: a file of anchors cannot be used; the others count.
+    PublisherAnchorError, "publisher_anchor_error", Report;
     /// Reports: the store is full; a scan waits, executions push out the oldest.
     PendingFull, "pending_full", Retry;
     /// Reports: the disk is full; whoever brought the report waits and tries again.
@@ -224,6 +226,7 @@ mod tests {
             (Why::IdentityStoreError, "identity_store_error", Do::Report),
             (Why::DpkgError, "dpkg_error", Do::KeepLast),
             (Why::RpmError, "rpm_error", Do::KeepLast),
+            (Why::PublisherAnchorError, "publisher_anchor_error", Do::Report),
             (Why::PendingFull, "pending_full", Do::Retry),
             (Why::PendingDiskFull, "pending_disk_full", Do::Retry),
             (Why::PendingBroken, "pending_broken", Do::Retry),

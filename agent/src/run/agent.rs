@@ -27,6 +27,7 @@ use crate::pending::{self, Pending, PendingError};
 use crate::sandbox::Sandbox;
 use crate::system::entropy;
 use crate::trust::Trust;
+use crate::trust::publisher::{AnchorError, Publishers};
 
 /// What tasks share. All of it can be used from any thread.
 pub(super) struct Agent {
@@ -79,7 +80,9 @@ impl Agent {
         let closure = Closure::default();
         closure.find(&identifier, &settings.root);
         let root = PathBytes::new(settings.root.as_os_str().as_bytes());
-        let judge = Arc::new(Judge::new(Arc::clone(&lists), Arc::new(trust), Arc::new(closure), root));
+        let publishers = open_publishers(&settings, &clock, &health);
+        let judge = Judge::new(Arc::clone(&lists), Arc::new(trust), Arc::new(closure), root).with_publishers(publishers);
+        let judge = Arc::new(judge);
         Ok(Arc::new(Self {
             inventory: Arc::new(Book::open(settings.state_dir.join("inventory"))),
             scans: Scans::new(settings.state_dir.join("scan.json")),
@@ -149,6 +152,21 @@ fn open_lists(settings: &Settings, credential: &Credential, health: &Health) -> 
 /// When the store cannot be read.
 pub(super) fn load_verdicts(pending: &Pending, lists: &Lists) -> Result<(), PendingError> {
     pending.each_verdict_blocking(|verdict| lists.take_verdicts([&verdict]))
+}
+
+fn open_publishers(settings: &Settings, clock: &Clock, health: &Health) -> Arc<Publishers> {
+    let (publishers, problems) = Publishers::open(&settings.trust.publisher_anchors, clock.clone());
+    tell_of_anchors(&publishers, &problems, health);
+    Arc::new(publishers)
+}
+
+/// Names every file that gives no anchor.
+pub(super) fn tell_of_anchors(publishers: &Publishers, problems: &[AnchorError], health: &Health) {
+    for problem in problems {
+        health.note(FailureReason::PublisherAnchorError);
+        tracing::error!(%problem, "no publisher is trusted by this file");
+    }
+    tracing::info!(anchors = publishers.anchors().len(), "anchors of publishers");
 }
 
 fn open_identities(settings: &Settings, health: &Health) -> IdentityStore {

@@ -145,9 +145,9 @@ impl Known {
 fn known_of(agent: &Agent, member: &Member, stop: &dyn Fn() -> bool) -> Option<(Sha256, Facts)> {
     let path = Path::new(OsStr::from_bytes(member.path.as_bytes()));
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOATIME).open(path).ok()?;
-    let want_md5 = agent.judge.wants_md5(&member.path);
-    let found = agent.identifier.file(&file, member.path.file_name(), want_md5, &|| stop()).ok()??;
-    let evidence = agent.judge.evidence(Some(&member.path), found.digests.md5.as_ref());
+    let wanted = agent.judge.wanted_digest(&member.path);
+    let found = agent.identifier.file(&file, member.path.file_name(), wanted, &|| stop()).ok()??;
+    let evidence = agent.judge.evidence(Some(&member.path), &found.digests);
     let judged = agent.judge.judge(&found.digests.sha256, &found.identity, &evidence);
     Some((found.digests.sha256, judged.subject.facts))
 }

@@ -234,6 +234,7 @@ pub(super) fn run(agent: &Agent, current: &Current, purpose: &Purpose) -> Result
         options,
         identifier: &agent.identifier,
         trust: trust.as_deref(),
+        publishers: Some(agent.judge.publishers()),
         judge,
         sink: &ToPending { agent, scan: purpose.id(), cancel: &current.cancel, named: AtomicU64::new(0) },
         progress: &current.progress,

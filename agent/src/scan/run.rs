@@ -16,7 +16,7 @@ use super::{Cancel, Judge, Options, Progress, Summary};
 use crate::exec::mount::{MOUNTINFO, Mounts};
 use crate::identify::store::Pass;
 use crate::identify::{Identified, Identifier, SkipReason};
-use crate::trust::PackageTrust;
+use crate::trust::{PackageTrust, Publishers};
 
 /// A candidate that nothing settles.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub struct Scan<'a> {
     pub identifier: &'a Identifier,
     /// Packages of the root; `None` where there is no package database.
     pub trust: Option<&'a PackageTrust>,
+    /// Publishers by signature; `None` where nobody asks for them.
+    pub publishers: Option<&'a Publishers>,
     /// Settles candidates.
     pub judge: &'a dyn Judge,
     /// Takes the others.

@@ -36,6 +36,9 @@ const LEASED_MAX: usize = 1024;
 /// How long a thread waits for leases at its end: longer than the kernel's `lease-break-time`, 45 s unless somebody set it.
 const LEASE_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long one file is read for its signatures.
+const SIGNATURE_PATIENCE: Duration = Duration::from_secs(20);
+
 /// Pause between two tries.
 const LEASE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -265,6 +268,7 @@ impl<'a> Worker<'a> {
             },
         };
         if let Some(candidate) = candidate {
+            self.look_for_publisher(place, name, &candidate)?;
             self.settle(path().clone(), candidate, place.listing.user_writable);
         }
         Ok(())
@@ -291,6 +295,16 @@ impl<'a> Worker<'a> {
         Ok(examined.candidate)
     }
 
+    /// Reads a file for its signatures, once for each content.
+    fn look_for_publisher(&self, place: &Place<'_>, name: &CStr, candidate: &Identified) -> Result<(), SkipReason> {
+        if let Some(publishers) = self.running.scan.publishers.filter(|publishers| publishers.is_open_about(candidate)) {
+            let file = open_at(&place.listing.folder, name)?;
+            let due = Instant::now() + SIGNATURE_PATIENCE;
+            publishers.examine(&file, candidate, &|| self.running.is_stopped() || Instant::now() >= due);
+        }
+        Ok(())
+    }
+
     fn settle(&mut self, path: PathBytes, file: Identified, user_writable_folder: bool) {
         let scan = self.running.scan;
         self.counts.candidates += 1;
@@ -299,7 +313,8 @@ impl<'a> Worker<'a> {
             Some((package, fit, trust.describe(package, fit)))
         });
         let package = claim.as_ref().map(|(package, fit, _)| (*package, *fit));
-        let evidence = Evidence { package: claim.map(|(.., evidence)| evidence), publisher: None };
+        let publisher = scan.publishers.and_then(|publishers| publishers.evidence(&file));
+        let evidence = Evidence { package: claim.map(|(.., evidence)| evidence), publisher };
         let settled = scan.judge.settle(&path, &file, &evidence);
         if let Some((package, fit)) = package {
             self.part.inventory.count(package, settled == Settled::Package, fit);

@@ -1,5 +1,5 @@
-//! Who vouches for a file at a path: the databases of dpkg and rpm, at [`Level::Database`](doorward_policy::Level), which
-//! whoever is root could have edited. A host may have both.
+//! Who vouches for a file: publishers by signature ([`publisher`]), and for a file at a path the databases of dpkg and rpm, at
+//! [`Level::Database`](doorward_policy::Level), which whoever is root could have edited. A host may have both.
 //!
 //! [`PackageTrust`] is one generation, a register for each manager: immutable, compact, swapped whole by [`Trust`], which keeps
 //! the old one for as long as the new one is not complete. [`Watch`] notices changes; [`verify`] checks every packaged file. Nothing here opens the
@@ -16,6 +16,7 @@ mod dpkg;
 pub(crate) mod fixture;
 mod package_trust;
 mod problem;
+pub mod publisher;
 mod read;
 mod register;
 mod rpm;
@@ -29,5 +30,6 @@ mod watch;
 pub use current::Trust;
 pub use package_trust::{Owner, PackageTrust};
 pub use problem::{Problems, TrustError, Unread};
+pub use publisher::Publishers;
 pub use transaction::{transaction_holders, transaction_is_open};
 pub use watch::Watch;

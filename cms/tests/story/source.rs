@@ -93,8 +93,18 @@ async fn a_denied_publishers_signature_counts_only_where_it_is_valid() {
     let signed = |valid| {
         let mut found = Found::new("/opt/app.jar", if valid { "valid" } else { "forged" });
         let name = "ACME".to_owned();
-        found.0.evidence.publisher =
-            Some(PublisherEvidence { signing: Signing::Jar, name, fingerprint, valid, chain_trusted: false, public_authority: false });
+        found.0.evidence.publisher = Some(PublisherEvidence {
+            signing: Signing::Jar,
+            name,
+            fingerprint,
+            valid,
+            chain_trusted: false,
+            public_authority: false,
+            flaw: None,
+            signed_at: None,
+            validity: None,
+            chain: Vec::new(),
+        });
         found
     };
     web.finds([signed(true), signed(false)]).await;

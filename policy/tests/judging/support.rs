@@ -50,6 +50,10 @@ pub(crate) fn publisher(valid: bool, chain_trusted: bool, public_authority: bool
         valid,
         chain_trusted,
         public_authority,
+        flaw: None,
+        signed_at: None,
+        validity: None,
+        chain: Vec::new(),
     };
     Listed { evidence, listing }
 }

@@ -1,7 +1,7 @@
 //! Enums, member by member. Nothing has a catch-all: a member added on either side does not compile until it is placed here, and one
 //! that arrives unknown is refused where it stands. The only exception is a verdict's decision, which is then undecided.
 
-use doorward_policy::{FileKind, Fit, Level, Mode, PackageManager, Signing, Status, UnverifiedAction};
+use doorward_policy::{FileKind, Fit, Flaw, Level, Mode, PackageManager, Signing, Status, UnverifiedAction};
 
 use super::{ConvertError, field};
 use crate::report::{ClosureEvent, Fate};
@@ -31,6 +31,10 @@ words!(package_manager: PackageManager <-> PackageManager { Dpkg, Rpm });
 words!(level: Level <-> Level { Database, Signed });
 words!(fit: Fit <-> Fit { Match, Modified, NoDigest });
 words!(signing: Signing <-> Signing { Authenticode, Jar, KernelModule, Ima, Pgp });
+words!(flaw: Flaw <-> Flaw {
+    Altered, BadSignature, Weak, Incomplete, Ambiguous, Malformed, Unsupported, TooLarge, Unread, UnknownKey, WrongUse, NoAnchor, BrokenChain,
+    NotYetValid, Expired,
+});
 words!(fate: Fate <-> Fate { Ran, Refused, Killed });
 words!(closure_event: ClosureEvent <-> ClosureEvent { Changed, FileDenyOverridden, PackageDenyOverridden, PublisherDenyOverridden });
 words!(status: Status <-> Status { Threat, Safe, Unverified });

@@ -392,6 +392,28 @@ pub struct PublisherEvidence {
     pub chain_trusted: bool,
     #[prost(bool, tag = "6")]
     pub public_authority: bool,
+    /// Absent when nothing is wrong with it.
+    #[prost(enumeration = "Flaw", optional, tag = "7")]
+    pub flaw: ::core::option::Option<i32>,
+    /// Microseconds since 1970, UTC, by a time stamp that counts; absent without one.
+    #[prost(int64, optional, tag = "8")]
+    pub signed_at: ::core::option::Option<i64>,
+    /// When the signing certificate holds; absent for a bare key.
+    #[prost(message, optional, tag = "9")]
+    pub validity: ::core::option::Option<Validity>,
+    /// Names above the signer's, up to the anchor's, at most 8 of at most 255 bytes.
+    #[prost(string, repeated, tag = "10")]
+    pub chain: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// When a certificate holds, both ends included.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Validity {
+    /// Microseconds since 1970, UTC.
+    #[prost(int64, tag = "1")]
+    pub from: i64,
+    /// Microseconds since 1970, UTC.
+    #[prost(int64, tag = "2")]
+    pub until: i64,
 }
 /// A file's content and how its inode looked.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -900,6 +922,75 @@ impl Signing {
             "SIGNING_KERNEL_MODULE" => Some(Self::KernelModule),
             "SIGNING_IMA" => Some(Self::Ima),
             "SIGNING_PGP" => Some(Self::Pgp),
+            _ => None,
+        }
+    }
+}
+/// Why a publisher's signature does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Flaw {
+    Unspecified = 0,
+    Altered = 1,
+    BadSignature = 2,
+    Weak = 3,
+    Incomplete = 4,
+    Ambiguous = 5,
+    Malformed = 6,
+    Unsupported = 7,
+    TooLarge = 8,
+    Unread = 9,
+    UnknownKey = 10,
+    WrongUse = 11,
+    NoAnchor = 12,
+    BrokenChain = 13,
+    NotYetValid = 14,
+    Expired = 15,
+}
+impl Flaw {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FLAW_UNSPECIFIED",
+            Self::Altered => "FLAW_ALTERED",
+            Self::BadSignature => "FLAW_BAD_SIGNATURE",
+            Self::Weak => "FLAW_WEAK",
+            Self::Incomplete => "FLAW_INCOMPLETE",
+            Self::Ambiguous => "FLAW_AMBIGUOUS",
+            Self::Malformed => "FLAW_MALFORMED",
+            Self::Unsupported => "FLAW_UNSUPPORTED",
+            Self::TooLarge => "FLAW_TOO_LARGE",
+            Self::Unread => "FLAW_UNREAD",
+            Self::UnknownKey => "FLAW_UNKNOWN_KEY",
+            Self::WrongUse => "FLAW_WRONG_USE",
+            Self::NoAnchor => "FLAW_NO_ANCHOR",
+            Self::BrokenChain => "FLAW_BROKEN_CHAIN",
+            Self::NotYetValid => "FLAW_NOT_YET_VALID",
+            Self::Expired => "FLAW_EXPIRED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FLAW_UNSPECIFIED" => Some(Self::Unspecified),
+            "FLAW_ALTERED" => Some(Self::Altered),
+            "FLAW_BAD_SIGNATURE" => Some(Self::BadSignature),
+            "FLAW_WEAK" => Some(Self::Weak),
+            "FLAW_INCOMPLETE" => Some(Self::Incomplete),
+            "FLAW_AMBIGUOUS" => Some(Self::Ambiguous),
+            "FLAW_MALFORMED" => Some(Self::Malformed),
+            "FLAW_UNSUPPORTED" => Some(Self::Unsupported),
+            "FLAW_TOO_LARGE" => Some(Self::TooLarge),
+            "FLAW_UNREAD" => Some(Self::Unread),
+            "FLAW_UNKNOWN_KEY" => Some(Self::UnknownKey),
+            "FLAW_WRONG_USE" => Some(Self::WrongUse),
+            "FLAW_NO_ANCHOR" => Some(Self::NoAnchor),
+            "FLAW_BROKEN_CHAIN" => Some(Self::BrokenChain),
+            "FLAW_NOT_YET_VALID" => Some(Self::NotYetValid),
+            "FLAW_EXPIRED" => Some(Self::Expired),
             _ => None,
         }
     }

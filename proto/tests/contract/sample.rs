@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use doorward_policy::{
     Evidence, FileKind, Fit, HostId, Level, PackageEvidence, PackageManager, PathBytes, ProfileId, PublisherEvidence, Sha256, Signing, Use,
+    Validity,
 };
 use doorward_proto::enrollment::HostFacts;
 use doorward_proto::report::{
@@ -46,6 +47,10 @@ pub(crate) fn publisher() -> PublisherEvidence {
         valid: true,
         chain_trusted: true,
         public_authority: false,
+        flaw: None,
+        signed_at: Some(1),
+        validity: Some(Validity { from: 0, until: 2 }),
+        chain: vec!["Example CA".into()],
     }
 }
 

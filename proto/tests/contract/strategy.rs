@@ -1,8 +1,9 @@
 //! Any domain value, within the contract's limits. Texts are any text, paths any bytes, numbers any number.
 
+use doorward_policy::evidence::CHAIN_NAMES_MAX;
 use doorward_policy::{
-    Blake3, Evidence, FileKind, Fit, HostId, Interpreter, Level, Md5, Mode, PackageEvidence, PackageManager, PathBytes, ProfileId,
-    PublisherEvidence, ScanId, Sha1, Sha256, Signing, SourceKey, Status, TrustRules, UnverifiedAction, Use,
+    Blake3, Evidence, FileKind, Fit, Flaw, HostId, Interpreter, Level, Md5, Mode, PackageEvidence, PackageManager, PathBytes, ProfileId,
+    PublisherEvidence, ScanId, Sha1, Sha256, Signing, SourceKey, Status, TrustRules, UnverifiedAction, Use, Validity,
 };
 use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, RenewRequest, RenewResponse};
 use doorward_proto::report::{
@@ -66,9 +67,22 @@ fn package() -> impl Strategy<Value = PackageEvidence> {
 
 fn publisher() -> impl Strategy<Value = PublisherEvidence> {
     let signing = vec![Signing::Authenticode, Signing::Jar, Signing::KernelModule, Signing::Ima, Signing::Pgp];
-    (select(signing), text(255), sha256(), any::<[bool; 3]>()).prop_map(|(signing, name, fingerprint, [valid, trusted, public])| {
-        PublisherEvidence { signing, name, fingerprint, valid, chain_trusted: trusted, public_authority: public }
-    })
+    let outcome = (any::<[bool; 3]>(), of(select(Flaw::ALL.to_vec())), any::<Option<i64>>());
+    let certificate = (any::<Option<[i64; 2]>>(), vec(text(255), 0..=CHAIN_NAMES_MAX));
+    (select(signing), text(255), sha256(), outcome, certificate).prop_map(
+        |(signing, name, fingerprint, ([valid, trusted, public], flaw, signed_at), (validity, chain))| PublisherEvidence {
+            signing,
+            name,
+            fingerprint,
+            valid,
+            chain_trusted: trusted,
+            public_authority: public,
+            flaw,
+            signed_at,
+            validity: validity.map(|[from, until]| Validity { from, until }),
+            chain,
+        },
+    )
 }
 
 fn source() -> impl Strategy<Value = Source> {

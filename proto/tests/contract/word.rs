@@ -30,6 +30,9 @@ fn unknown_members_are_refused_by_field() {
         ("PublisherEvidence.signing", |signing| {
             PublisherEvidence::try_from(v1::PublisherEvidence { signing, ..sample::publisher().into() }).map(drop)
         }),
+        ("PublisherEvidence.flaw", |flaw| {
+            PublisherEvidence::try_from(v1::PublisherEvidence { flaw: Some(flaw), ..sample::publisher().into() }).map(drop)
+        }),
         ("Denial.fate", |fate| Denial::try_from(v1::Denial { fate, ..sample::denial().into() }).map(drop)),
         ("Unjudged.fate", |fate| Unjudged::try_from(v1::Unjudged { fate, ..sample::unjudged().into() }).map(drop)),
         ("ClosureNews.event", |event| ClosureNews::try_from(v1::ClosureNews { event, ..sample::closure().into() }).map(drop)),

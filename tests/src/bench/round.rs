@@ -90,6 +90,7 @@ impl Round {
             options: self.options(),
             identifier: &identifier,
             trust: trust.as_ref(),
+            publishers: None,
             judge: &ByPackage::default(),
             sink: &sink,
             progress: &Progress::default(),

@@ -1,8 +1,8 @@
 //! What is written reads back, whatever it holds; what was not written here is refused without a panic.
 
 use doorward_policy::{
-    Blake3, Evidence, FileKind, Fit, Level, Md5, PackageEvidence, PackageManager, PathBytes, PublisherEvidence, ScanId, Sha1, Sha256,
-    Signing, Use,
+    Blake3, Evidence, FileKind, Fit, Flaw, Level, Md5, PackageEvidence, PackageManager, PathBytes, PublisherEvidence, ScanId, Sha1, Sha256,
+    Signing, Use, Validity,
 };
 use doorward_proto::report::{
     ClosureEvent, ClosureNews, Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, Layer, LiveProcess,
@@ -72,14 +72,20 @@ fn package() -> impl Strategy<Value = PackageEvidence> {
 
 fn publisher() -> impl Strategy<Value = PublisherEvidence> {
     let signing = vec![Signing::Authenticode, Signing::Jar, Signing::KernelModule, Signing::Ima, Signing::Pgp];
-    (prop::sample::select(signing), any::<String>(), any::<[u8; 32]>(), any::<[bool; 3]>()).prop_map(
-        |(signing, name, fingerprint, [valid, chain_trusted, public_authority])| PublisherEvidence {
+    let outcome = (any::<[bool; 3]>(), prop::option::of(prop::sample::select(Flaw::ALL.to_vec())), any::<Option<i64>>());
+    let certificate = (any::<Option<[i64; 2]>>(), prop::collection::vec(any::<String>(), 0..3));
+    (prop::sample::select(signing), any::<String>(), any::<[u8; 32]>(), outcome, certificate).prop_map(
+        |(signing, name, fingerprint, ([valid, chain_trusted, public_authority], flaw, signed_at), (validity, chain))| PublisherEvidence {
             signing,
             name,
             fingerprint: Sha256::new(fingerprint),
             valid,
             chain_trusted,
             public_authority,
+            flaw,
+            signed_at,
+            validity: validity.map(|[from, until]| Validity { from, until }),
+            chain,
         },
     )
 }
