@@ -92,5 +92,5 @@ pub(crate) fn identified(path: &Path, file: &File) -> Identified {
     let store = Arc::new(IdentityStore::in_memory(|key| key.fill(1)));
     let identifier = Identifier::new(store, Clock::system(), Limits::default());
     let name = path.file_name().unwrap().as_encoded_bytes();
-    identifier.file(file, name, false, &|| false).unwrap().expect("a candidate")
+    identifier.file(file, name, None, &|| false).unwrap().expect("a candidate")
 }
