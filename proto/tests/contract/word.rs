@@ -19,7 +19,7 @@ fn settings() -> v1::HostSettings {
 #[test]
 fn unknown_members_are_refused_by_field() {
     type Convert = fn(i32) -> Result<(), ConvertError>;
-    let table: [(&str, Convert); 16] = [
+    let table: [(&str, Convert); 17] = [
         ("FileFacts.kind", |kind| FileFacts::try_from(v1::FileFacts { kind, ..sample::observation().file.into() }).map(drop)),
         ("Observation.use", |r#use| Observation::try_from(v1::Observation { r#use, ..sample::observation().into() }).map(drop)),
         ("PackageEvidence.manager", |manager| {
