@@ -350,6 +350,10 @@ mod tests {
         assert_eq!(reader.opens.queue.take().map(|sighting| sighting.pid), Some(2));
         assert_eq!(reader.queue.take().map(|sighting| sighting.pid), Some(1));
         assert_eq!(reader.counters.seen.load(Ordering::Relaxed), 1, "executions are counted");
+        for pid in [3, 4] {
+            reader.pass_on(Event { mask: MaskFlags::FAN_OPEN, ..event(pid).0 }, 7);
+        }
+        assert_eq!(reader.health.counts(), [("opens_unseen", 1)], "what finds no room");
         drop(reader.aftermath);
         assert!(is_closed(pipe));
     }

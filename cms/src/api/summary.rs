@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use doorward_policy::PathBytes;
+use doorward_policy::{PathBytes, Use};
 use doorward_proto::report::{ClosureEvent, ClosureNews, Fate, Unjudged};
 
 use super::word::word;
@@ -96,7 +96,11 @@ const fn deed(fate: Fate) -> &'static str {
 
 fn executed(kind: Kind, execution: &Execution, host: &str) -> String {
     let path = &execution.path;
-    let deed = deed(execution.fate);
+    let deed = match (execution.usage, execution.fate) {
+        (Some(Use::Load { .. }), Fate::Ran) => "was loaded",
+        (Some(Use::Load { .. }), Fate::Refused) => "was kept from being loaded",
+        (_, fate) => deed(fate),
+    };
     let reason = word(&execution.reason);
     match kind {
         Kind::ThreatExecuted => {
@@ -188,6 +192,7 @@ mod tests {
             threat_name: Some("Linux.Trojan\u{7}".into()),
             process: None,
             fate: Fate::Ran,
+            usage: Some(Use::Execute),
             previous: None,
         }
     }
@@ -206,6 +211,13 @@ mod tests {
         };
         assert_eq!(said(Kind::NewProcess, Fate::Ran), "/a ran on web-1 and nothing vouches for it (unknown)");
         assert_eq!(said(Kind::NewProcess, Fate::Refused), "/a was refused on web-1 and nothing vouches for it (unknown)");
+        let load = |fate| {
+            let usage = Some(Use::Load { opener: None });
+            let execution = Execution { path: PathBytes::new("/a"), fate, usage, reason: StatusReason::Unknown, ..execution() };
+            summary(&IncidentView { host: Some("web-1".into()), ..incident(Kind::NewProcess, Detail::Execution(Box::new(execution))) })
+        };
+        assert_eq!(load(Fate::Ran), "/a was loaded on web-1 and nothing vouches for it (unknown)");
+        assert_eq!(load(Fate::Refused), "/a was kept from being loaded on web-1 and nothing vouches for it (unknown)");
         let killed = "/a was killed after it had started on web-1";
         assert_eq!(said(Kind::NewProcess, Fate::Killed), format!("{killed} and nothing vouches for it (unknown)"));
         assert_eq!(said(Kind::ProcessKilled, Fate::Killed), format!("{killed}, though it is allowed (unknown)"));

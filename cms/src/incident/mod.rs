@@ -1,7 +1,7 @@
 //! What a person should see: kinds of incidents and what each one tells. They are made where the fact is stored, by the same
 //! transaction, and kept by the store; one stays open per kind, file and host, and counts.
 
-use doorward_policy::{FileKind, HostId, PathBytes, Sha256, StatusReason};
+use doorward_policy::{FileKind, HostId, PathBytes, Sha256, StatusReason, Use};
 use doorward_proto::report::{ClosureNews, Fate, LiveProcess, Process, Uncovered, Unjudged};
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +124,9 @@ pub struct Execution {
     pub process: Option<Process>,
     /// What became of it.
     pub fate: Fate,
+    /// Whether it was executed or loaded, and by what; `None` where nobody kept that.
+    #[serde(flatten)]
+    pub usage: Option<Use>,
     /// What the same path held before, when that was something else.
     pub previous: Option<Sha256>,
 }

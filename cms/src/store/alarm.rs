@@ -103,6 +103,7 @@ fn execution(executed: &Executed<'_>, marked: &MarkedFile, reason: StatusReason,
         threat_name: marked.answer.reputation().filter(|reputation| reputation.is_threat()).and_then(|it| it.threat_name.clone()),
         process: executed.observation.process.clone(),
         fate: executed.fate,
+        usage: Some(executed.observation.usage),
         previous,
     }
 }

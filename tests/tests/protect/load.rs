@@ -124,6 +124,9 @@ fn a_denied_load_is_explained_and_told_with_its_opener() {
         file.to_string().contains("\"fate\":\"refused\"").then_some(file)
     });
     assert!(known.to_string().contains("/opt/text"), "{known}");
+    let incident = site.incident("threat_executed", &sha256(TEXT));
+    let shown = site.cms_says(&["incident", "show", incident["id"].as_str().unwrap()]);
+    assert_eq!((&shown["detail"]["use"], &shown["detail"]["opener"]), (&"load".into(), &sha256(&shell).to_string().into()), "{shown}");
     assert_eq!(lab.spawn_as(1000, &["cat", "/opt/text"]).ended().stdout.as_bytes(), TEXT, "reading it is no use of it");
     agent.decided(&site, "allow", &sha256(TEXT), "/opt/text");
     assert_eq!(run().stdout, "it ran\n", "a decision taken back lets it run again");
@@ -271,6 +274,11 @@ fn modules_and_extensions_of_interpreters() {
     let agent = covering(&lab, &site, "deny");
     let run = |command: &[&str]| lab.spawn_as(1000, command).ended();
     assert!(run(&["python3", "-c", "print('known')"]).success(), "Python itself is packaged");
+    let compiled = run(&["python3", "-v", "-c", "import getopt"]).stderr;
+    assert!(
+        compiled.contains("code object from '/usr/lib/python3"),
+        "what was compiled on the host is trusted with its source: {compiled}"
+    );
     assert!(run(&["perl", "-MFile::Spec", "-e", "print 1"]).success());
     let python = |code: &str| run(&["env", "PYTHONPATH=/opt/x", "python3", "-c", code]);
     let skipped = run(&["perl", "-I/opt/x", "-MModule", "-e", "1"]);

@@ -88,7 +88,11 @@ impl Openers {
         if let Some(known) = self.lock().current(generation).by_executable.get(&key) {
             return Some(Arc::clone(known));
         }
-        let opener = Arc::new(self.classify(pid, means));
+        let (opener, is_lasting) = self.classify(pid, means);
+        let opener = Arc::new(opener);
+        if !is_lasting {
+            return Some(opener);
+        }
         let mut memory = self.lock();
         let memory = memory.current(generation);
         if memory.by_executable.len() >= EXECUTABLES_MAX {
@@ -121,9 +125,13 @@ impl Openers {
         memory.by_executable.clear();
     }
 
-    fn classify(&self, pid: i32, means: &Means<'_>) -> Opener {
+    /// What a process is, and whether that holds for its executable as long as it has the same change time.
+    fn classify(&self, pid: i32, means: &Means<'_>) -> (Opener, bool) {
         let name = executable_name(pid);
         let file = executable::find(pid, means.mounts).and_then(|found| executable::open_for_reading(&found));
+        // SECURITY: where somebody else writes change times, another program may have the same a moment later.
+        let filesystem = |file: &File| means.identifier.filesystems().of(fstat(file).ok()?.st_dev, file).ok();
+        let is_lasting = file.as_ref().and_then(filesystem).is_some_and(|filesystem| filesystem.is_remembered);
         let digest = file.as_ref().and_then(|file| digest(file, means.identifier));
         let settings = means.judge.lists().settings();
         let named = settings.interpreters.iter().find(|interpreter| interpreter.is(&name)).cloned().map(Arc::new);
@@ -138,7 +146,7 @@ impl Openers {
         let (linkage, class) = file.map_or((Linkage::Loader, ElfClass::Bits64), |file| linkage(file, &name));
         let is_kin = |other: &&Interpreter| interpreter.as_ref().is_some_and(|interpreter| interpreter.is_kin_of(other));
         let kin = settings.interpreters.iter().filter(is_kin).cloned().collect();
-        Opener { digest, interpreter, kin, linkage, class }
+        (Opener { digest, interpreter, kin, linkage, class }, is_lasting)
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {

@@ -1,5 +1,6 @@
 //! Openers as they run on this machine.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -40,6 +41,10 @@ fn a_program_is_no_interpreter_until_it_is_listed() {
     assert!(!openers.is_no_interpreter(sleep.pid(), generation), "not met yet");
     let opener = openers.find(sleep.pid(), &means).unwrap();
     assert!(opener.interpreter.is_none() && opener.linkage == Linkage::Loader);
+    let filesystem = std::fs::metadata("/bin/sleep").unwrap();
+    if !host.identifier.filesystems().of(filesystem.dev(), File::open("/bin/sleep").unwrap()).unwrap().is_remembered {
+        return eprintln!("SKIPPED: nothing is remembered of the file system with this machine's programs");
+    }
     assert!(openers.is_no_interpreter(sleep.pid(), generation));
     host.settings(|settings| settings.interpreters = vec!["slee*:.zz".parse().unwrap()]);
     assert!(!openers.is_no_interpreter(sleep.pid(), host.judge.generation()), "the list is another");

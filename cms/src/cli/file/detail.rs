@@ -120,6 +120,7 @@ struct Execution {
     at: i64,
     count: u64,
     fate: String,
+    r#use: String,
 }
 
 #[derive(Deserialize)]
@@ -302,7 +303,7 @@ impl Evidence {
 }
 
 fn executions(file: &Detail, now: i64) -> String {
-    let mut table = Table::new(["WHEN", ">TIMES", "HOST", ">UID", ">PID", "PARENT", "OUTCOME", "PATH"]);
+    let mut table = Table::new(["WHEN", ">TIMES", "HOST", ">UID", ">PID", "PARENT", "USE", "OUTCOME", "PATH"]);
     for execution in &file.executions {
         let process = execution.process.as_ref();
         table.row([
@@ -312,6 +313,7 @@ fn executions(file: &Detail, now: i64) -> String {
             process.map_or_else(|| "-".into(), |process| process.uid.map_or_else(|| "?".into(), |uid| uid.to_string())),
             process.map_or_else(|| "-".into(), |process| process.pid.to_string()),
             process.and_then(|process| process.parent_path.clone()).unwrap_or_else(|| "-".into()),
+            execution.r#use.clone(),
             if execution.fate == "ran" { execution.fate.clone() } else { execution.fate.to_uppercase() },
             execution.path.clone(),
         ]);
