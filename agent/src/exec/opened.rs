@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use nix::sys::stat::fstat;
 
-use super::aftermath::{After, Allowed};
+use super::aftermath::{After, Allowed, Content};
 use super::held::{Crowd, Held, Target, respond};
 use super::line::Line;
 use super::mount::{self, Mounts, below};
@@ -83,7 +84,7 @@ impl Reader {
 
     fn is_let_be(&self, file: &File, pid: i32) -> Option<LetBe> {
         let generation = self.judge.generation();
-        if let Some(identity) = self.identity(file) {
+        if let Some(identity) = fstat(file).ok().and_then(|stat| self.identity(&stat)) {
             let known = self.warm.known(generation, &identity).filter(|known| known.answer == Answer::Allow && !known.matters);
             // SECURITY: read last, as for executions.
             if let Some(known) = known.filter(|known| self.judge.holds(&known.basis)) {
@@ -100,12 +101,13 @@ impl Reader {
 
     fn let_be(&self, file: File, pid: i32, quiet: LetBe) {
         let target = Target::Open(file);
-        let identity = self.identity(target.file());
-        let allowed = quiet.zip(identity).map(|((basis, quiet), identity)| (basis, quiet, identity));
-        self.aftermath.add(match allowed {
-            Some((basis, quiet, identity)) => After::Allowed(Allowed {
+        let stat = quiet.and_then(|_| fstat(target.file()).ok());
+        let found = stat.and_then(|stat| Some((self.identity(&stat)?, Content::of(&stat))));
+        self.aftermath.add(match quiet.zip(found) {
+            Some(((basis, quiet), (identity, content))) => After::Allowed(Allowed {
                 target,
                 identity,
+                content,
                 basis: Some(basis),
                 quiet,
                 only_root_writes: true,

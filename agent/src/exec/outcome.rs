@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::sys::eventfd::EventFd;
 
 use super::Counters;
-use super::aftermath::{After, Aftermath, Allowed, is_still};
+use super::aftermath::{After, Aftermath, Allowed, Content, content_still};
 use super::cold::Waiter;
 use super::deferred::Deferred;
 use super::held::{Held, Target};
@@ -105,6 +105,7 @@ pub(super) struct Footing {
 /// On what an execution was let through, see [`Allowed`].
 struct Allowance {
     identity: Identity,
+    content: Content,
     basis: Option<Basis>,
     only_root_writes: bool,
 }
@@ -185,7 +186,8 @@ impl Outcomes {
     /// Tells the kernel, unless somebody did; allows only content that is still what was judged. Gives the answer that stands.
     fn answer(&self, held: &Arc<Held>, execution: &Execution, file: &Identified, decision: Decision, footing: Footing) -> Answer {
         let wanted = if decision.response == Response::Allow { Answer::Allow } else { Answer::Deny };
-        let has_changed = wanted == Answer::Allow && !is_still(held.file(), &file.identity);
+        let content = (wanted == Answer::Allow).then(|| content_still(held.file(), &file.identity)).flatten();
+        let has_changed = wanted == Answer::Allow && content.is_none();
         if has_changed {
             self.health.note(FailureReason::DigestChanged);
         }
@@ -196,10 +198,10 @@ impl Outcomes {
         if is_settled && !has_changed {
             self.warm.remember(file.identity, Known { basis, answer: wanted, matters, only_root_writes });
         }
-        if given == Answer::Allow {
+        if let Some(content) = content.filter(|_| given == Answer::Allow) {
             // What people should hear of each time must be told of each time.
             let basis = (is_settled && !matters).then_some(basis);
-            let allowance = Allowance { identity: file.identity, basis, only_root_writes };
+            let allowance = Allowance { identity: file.identity, content, basis, only_root_writes };
             self.follow(Arc::clone(held), execution, allowance);
         }
         given
@@ -331,20 +333,22 @@ impl Outcomes {
         for Waiter { execution, held } in waiting {
             self.counters.judged.fetch_add(1, Ordering::Relaxed);
             let Some(held) = held else { continue };
-            if !is_still(held.file(), &identity) {
+            let Some(content) = content_still(held.file(), &identity) else {
                 self.unjudged(execution, Some(&held), FailureReason::DigestChanged);
-            } else if held.answer(Answer::Allow) == Answer::Allow {
-                self.follow(held, &execution, Allowance { identity, basis: None, only_root_writes });
+                continue;
+            };
+            if held.answer(Answer::Allow) == Answer::Allow {
+                self.follow(held, &execution, Allowance { identity, content, basis: None, only_root_writes });
             }
         }
     }
 
     fn follow(&self, held: Arc<Held>, execution: &Execution, allowance: Allowance) {
-        let Allowance { identity, basis, only_root_writes } = allowance;
+        let Allowance { identity, content, basis, only_root_writes } = allowance;
         let pid = i32::try_from(execution.process.pid).unwrap_or(0);
         let (target, process) = (Target::Held(held), execution.pidfd.clone());
         let (quiet, is_load) = (Quiet::Everything, execution.is_load());
-        self.aftermath.add(After::Allowed(Allowed { target, identity, basis, quiet, only_root_writes, is_load, pid, process }));
+        self.aftermath.add(After::Allowed(Allowed { target, identity, content, basis, quiet, only_root_writes, is_load, pid, process }));
     }
 
     /// Hands a report to the recorder. Where executions are held nobody waits for it: with a full disk under the store, whoever

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use doorward_policy::{FileKind, Interpreter, PathBytes, Sha256, Verdict};
+use nix::sys::stat::fstat;
 
-use super::aftermath::{After, Aftermath, Allowed};
+use super::aftermath::{After, Aftermath, Allowed, Content};
 use super::guarded::only_root_writes;
 use super::held::Target;
 use super::location::find;
@@ -153,8 +154,10 @@ impl Quieter {
     }
 
     fn quiet(&self, file: File, identity: Identity, basis: Basis, quiet: Quiet) {
-        let target = Target::Open(file);
-        let allowed = Allowed { target, identity, basis: Some(basis), quiet, only_root_writes: true, is_load: true, pid: 0, process: None };
+        let Ok(stat) = fstat(&file) else { return };
+        let (target, content) = (Target::Open(file), Content::of(&stat));
+        let (basis, only_root_writes, is_load) = (Some(basis), true, true);
+        let allowed = Allowed { target, identity, content, basis, quiet, only_root_writes, is_load, pid: 0, process: None };
         self.aftermath.add(After::Allowed(allowed));
     }
 }

@@ -13,10 +13,10 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
 use nix::sys::fanotify::MaskFlags;
-use nix::sys::stat::{fstat, stat};
+use nix::sys::stat::{FileStat, fstat, stat};
 
 use super::Counters;
-use super::aftermath::{After, Aftermath, Allowed, Unopened, is_still};
+use super::aftermath::{After, Aftermath, Allowed, Content, Unopened, is_still};
 use super::deadline::Deadlines;
 use super::held::{Crowd, Held, Target, respond};
 use super::line::Line;
@@ -178,11 +178,12 @@ impl Reader {
             self.health.note(reason);
             return self.aftermath.add(After::Unopened(Unopened { pid, process, reason, fate, observed_at }));
         };
-        if let Ok(stat) = fstat(&file) {
-            self.seen.note(pid, &stat);
+        let stat = fstat(&file).ok();
+        if let Some(stat) = &stat {
+            self.seen.note(pid, stat);
         }
         if is_held {
-            self.hold(file, pid, process, observed_at);
+            self.hold(file, stat, pid, process, observed_at);
         } else {
             self.enqueue(Sighting {
                 target: Target::Open(file),
@@ -207,14 +208,17 @@ impl Reader {
     }
 
     /// Answers what is known and has everything else looked at within its time.
-    fn hold(&self, file: File, pid: i32, process: Option<OwnedFd>, observed_at: i64) {
-        let identity = self.identity(&file);
+    fn hold(&self, file: File, stat: Option<FileStat>, pid: i32, process: Option<OwnedFd>, observed_at: i64) {
+        let found = stat.and_then(|stat| Some((self.identity(&stat)?, Content::of(&stat))));
+        let identity = found.map(|(identity, _)| identity);
         if identity.is_some() && identity == self.own {
             respond(&self.group, &file, Answer::Allow, &self.health);
             self.counters.judged.fetch_add(1, Ordering::Relaxed);
             return self.aftermath.add(After::Close(Target::Open(file)));
         }
-        if let Some((identity, known)) = identity.and_then(|identity| Some((identity, self.known(&file, &identity)?))) {
+        if let Some((identity, content, known)) =
+            found.and_then(|(identity, content)| Some((identity, content, self.known(&file, &identity)?)))
+        {
             respond(&self.group, &file, known.answer, &self.health);
             if known.matters {
                 let given = Some(known.answer);
@@ -228,6 +232,7 @@ impl Reader {
                 Answer::Allow => After::Allowed(Allowed {
                     target,
                     identity,
+                    content,
                     basis: Some(known.basis),
                     quiet: Quiet::Everything,
                     only_root_writes: known.only_root_writes,
@@ -271,10 +276,9 @@ impl Reader {
         is_kept.then_some(known)
     }
 
-    /// The inode as it is now, where its filesystem was met before.
-    pub(super) fn identity(&self, file: &File) -> Option<Identity> {
-        let stat = fstat(file).ok()?;
-        Some(Identity::of(self.identifier.filesystems().known(stat.st_dev)?, &stat))
+    /// The inode as it was looked at, where its filesystem was met before.
+    pub(super) fn identity(&self, stat: &FileStat) -> Option<Identity> {
+        Some(Identity::of(self.identifier.filesystems().known(stat.st_dev)?, stat))
     }
 
     fn enqueue(&self, sighting: Sighting) {

@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -223,8 +224,11 @@ impl Sensor {
         }
         // PERF: nearly every execution ends here, at two calls of the kernel; opening what follows takes seven.
         let by_name = |group: &Group| group.watches_filesystem_at(&executable::link(pid)).unwrap_or(false);
-        if glance_at_program(pid).is_ok_and(|found| self.is_passed_over(pid, &found, at_ns, by_name)) {
-            return;
+        match glance_at_program(pid) {
+            Ok(found) if self.is_passed_over(pid, &found, at_ns, by_name) => return,
+            // It ended, or is a thread of the kernel.
+            Err(error) if error.kind() == ErrorKind::NotFound => return,
+            _ => {}
         }
         // In this order, so that the executable is this very process's for as long as it lives.
         let Some(process) = process::open(pid) else { return };

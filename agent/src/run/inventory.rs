@@ -172,6 +172,10 @@ mod tests {
             valid: true,
             chain_trusted: true,
             public_authority: false,
+            flaw: None,
+            signed_at: None,
+            validity: None,
+            chain: Vec::new(),
         })
     }
 
