@@ -5,6 +5,7 @@
 mod apart;
 mod attack;
 mod bypass;
+mod closure;
 mod container;
 mod coverage;
 mod denial;
