@@ -110,6 +110,8 @@ failures! {
     SensorUnavailable, "sensor_unavailable", Retry;
     /// Watching: a program ran from a file system that somebody else answers for, so nobody here could read it.
     UnwatchedFilesystem, "unwatched_filesystem", Report;
+    /// Watching: this host should hold executions and the kernel refuses; they are watched, and holding is tried again.
+    ProtectRefused, "protect_refused", Retry;
     /// The daemon: its guard process is gone; a new one is started.
     GuardLost, "guard_lost", Remake;
     /// Identifying: the file vanished or could not be read.
@@ -205,6 +207,7 @@ mod tests {
             (Why::SensorLost, "sensor_lost", Do::Remake),
             (Why::SensorUnavailable, "sensor_unavailable", Do::Retry),
             (Why::UnwatchedFilesystem, "unwatched_filesystem", Do::Report),
+            (Why::ProtectRefused, "protect_refused", Do::Retry),
             (Why::GuardLost, "guard_lost", Do::Remake),
             (Why::FileUnreadable, "file_unreadable", Do::Count),
             (Why::IdentifyTimeout, "identify_timeout", Do::Report),

@@ -4,7 +4,7 @@ use doorward_cms::incident::{Detail, Kind};
 use doorward_cms::store::NewIncident;
 use doorward_policy::{Class, Decision, Fit, PathBytes, StatusReason};
 use doorward_proto::report::{
-    ClosureEvent, ClosureNews, Coverage, Denial, Fate, LiveProcess, Process, ReportBody, Turned, Uncovered, Unjudged,
+    ClosureEvent, ClosureNews, Coverage, Denial, Fate, LiveProcess, PROTECTION, Process, ReportBody, Turned, Uncovered, Unjudged,
 };
 use serde_json::json;
 
@@ -343,4 +343,24 @@ async fn denies_a_host_overrides_are_one_incident_that_names_each_entry_once_and
     web.report([overridden("/usr/sbin/sshd", ClosureEvent::Changed, None)]).await;
     let changed = cms.open_incident(Kind::ClosureChanged).await;
     assert_eq!(changed.file, Some(file("/usr/sbin/sshd")));
+}
+
+#[tokio::test]
+async fn a_host_that_should_protect_and_cannot_is_an_incident_once() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    let unheld = || {
+        let protection = Uncovered {
+            mount_point: PathBytes::new(PROTECTION),
+            filesystem: String::new(),
+            reason: "executions are only watched, not held: no permission".into(),
+        };
+        ReportBody::Coverage(Coverage { covered: vec![PathBytes::new(*b"/")], uncovered: vec![protection], user_namespaces: false })
+    };
+    web.report([unheld()]).await;
+    web.report([unheld()]).await;
+    let incident = cms.open_incident(Kind::CoverageLost).await;
+    assert_eq!(incident.count, 1);
+    let Detail::Coverage { uncovered } = incident.detail else { panic!("{incident:?}") };
+    assert!(uncovered[0].reason.contains("not held"), "{uncovered:?}");
 }

@@ -15,6 +15,7 @@ mod hold;
 mod ignore;
 mod mount;
 mod package;
+mod refused;
 mod turned;
 mod unprotected;
 
