@@ -248,6 +248,17 @@ mod tests {
     }
 
     #[test]
+    fn every_row_stands_in_the_specification() {
+        let specification = include_str!("../../../docs/SPECIFICATION.md");
+        let table = specification.split("## Failures").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the table of failures");
+        let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split(" | ").next()).collect();
+        for reason in FailureReason::ALL {
+            let named = rows.iter().filter(|row| row.contains(&format!("`{}`", reason.code()))).count();
+            assert_eq!(named, 1, "{} stands {named} times in the table", reason.code());
+        }
+    }
+
+    #[test]
     fn a_health_report_has_room_for_every_row() {
         assert!(FailureReason::ALL.len() <= 64);
     }
