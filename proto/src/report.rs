@@ -150,6 +150,9 @@ pub struct Unjudged {
     pub count: u64,
 }
 
+/// Stands among what is not covered for holding executions, where that was asked for and the kernel refuses; no mount point begins so.
+pub const PROTECTION: &[u8] = b"(protection)";
+
 /// What is watched and what is not.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Coverage {

@@ -112,6 +112,8 @@ failures! {
     SensorUnavailable, "sensor_unavailable", Retry;
     /// Watching: a program ran from a file system that somebody else answers for, so nobody here could read it.
     UnwatchedFilesystem, "unwatched_filesystem", Report;
+    /// Watching: this host should hold executions and the kernel refuses; they are watched, and holding is tried again.
+    ProtectRefused, "protect_refused", Retry;
     /// The daemon: its guard process is gone; a new one is started.
     GuardLost, "guard_lost", Remake;
     /// The daemon: a sandboxed helper ended or could not be started; what it read is no evidence, and another one is started.
@@ -216,6 +218,7 @@ mod tests {
             (Why::SensorLost, "sensor_lost", Do::Remake),
             (Why::SensorUnavailable, "sensor_unavailable", Do::Retry),
             (Why::UnwatchedFilesystem, "unwatched_filesystem", Do::Report),
+            (Why::ProtectRefused, "protect_refused", Do::Retry),
             (Why::GuardLost, "guard_lost", Do::Remake),
             (Why::SandboxLost, "sandbox_lost", Do::Remake),
             (Why::SandboxTimeout, "sandbox_timeout", Do::Report),
@@ -256,6 +259,17 @@ mod tests {
         for (reason, code, action) in rows {
             assert_eq!((reason.code(), reason.action()), (code, action), "{reason:?}");
             assert!(code.len() <= 64 && code.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_row_stands_in_the_specification() {
+        let specification = include_str!("../../../docs/SPECIFICATION.md");
+        let table = specification.split("## Failures").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the table of failures");
+        let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split(" | ").next()).collect();
+        for reason in FailureReason::ALL {
+            let named = rows.iter().filter(|row| row.contains(&format!("`{}`", reason.code()))).count();
+            assert_eq!(named, 1, "{} stands {named} times in the table", reason.code());
         }
     }
 

@@ -44,9 +44,17 @@ fn record(byte: u8, kind: RecordKind) -> Record {
 }
 
 fn bash() -> Evidence {
+    packaged("bash")
+}
+
+fn nmap() -> Evidence {
+    packaged("nmap")
+}
+
+fn packaged(name: &str) -> Evidence {
     let package = PackageEvidence {
         manager: PackageManager::Dpkg,
-        name: "bash".into(),
+        name: name.into(),
         version: "5.2".into(),
         origin: "Debian".into(),
         level: Level::Database,
@@ -225,17 +233,20 @@ fn sources_and_closure_come_from_lists_and_evidence() {
     let (folder, cms) = (tempfile::tempdir().unwrap(), TestCms::new());
     let (lists, _) = Lists::open(folder.path(), cms.trustee());
     let judged = |evidence: &Evidence, claim| judge(&lists.rules(), &lists.subject(&file(1), evidence, claim)).row;
-    assert_eq!(judged(&bash(), OUTSIDE), Row::Package);
-    assert!(lists.settles(&file(1), &bash(), OUTSIDE));
+    assert_eq!(judged(&nmap(), OUTSIDE), Row::Package);
+    assert!(lists.settles(&file(1), &nmap(), OUTSIDE));
     assert!(!lists.settles(&file(1), &Evidence::default(), OUTSIDE));
 
-    let denied = Record::source(&SourceKey::package(PackageManager::Dpkg, "bash"), RecordKind::PackageDenied, RecordScope::Global);
+    let denied = Record::source(&SourceKey::package(PackageManager::Dpkg, "nmap"), RecordKind::PackageDenied, RecordScope::Global);
     lists.take_policy(cms.publish(1, [denied, record(1, RecordKind::FileDeniedByPerson)])).unwrap();
-    assert_eq!(judged(&bash(), OUTSIDE), Row::DeniedByPerson);
-    assert_eq!(judged(&bash(), ClosureClaim::Member), Row::Closure);
+    assert_eq!(judged(&nmap(), OUTSIDE), Row::DeniedByPerson);
+    assert_eq!(judged(&nmap(), ClosureClaim::Member), Row::Closure);
     assert_eq!(judged(&Evidence::default(), ClosureClaim::Member), Row::DeniedByPerson, "a claim alone proves nothing");
+    assert_eq!(judged(&nmap(), ClosureClaim::Boot), Row::Closure, "a list alone speaks against it");
+    assert_eq!(judged(&Evidence::default(), ClosureClaim::Boot), Row::DeniedByPerson);
+    assert_eq!(judged(&bash(), OUTSIDE), Row::Closure, "no host can do without files of this package");
     lists.take_policy(cms.publish(2, [denied, record(1, RecordKind::ClosureFile)])).unwrap();
-    assert_eq!(judged(&bash(), OUTSIDE), Row::PackageNotAllowed);
+    assert_eq!(judged(&nmap(), OUTSIDE), Row::PackageNotAllowed);
     assert_eq!(judged(&Evidence::default(), ClosureClaim::Member), Row::Closure);
     assert_eq!(judged(&Evidence::default(), OUTSIDE), Row::Nothing);
 }

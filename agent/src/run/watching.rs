@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use doorward_policy::Mode;
-use doorward_proto::report::Coverage;
+use doorward_policy::{Mode, PathBytes};
+use doorward_proto::limit::COVERAGE_FILESYSTEMS_MAX;
+use doorward_proto::report::{Coverage, PROTECTION, Uncovered};
 use doorward_proto::uplink::{CoverageKind, HostSettings};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,9 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// The first of those pauses.
 const RETRY_PAUSE_MIN: Duration = Duration::from_secs(1);
 
+/// A host that should protect and only detects, because the kernel refuses, tries again this often.
+const PROTECT_RETRY_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How often it is looked whether the guard still stands.
 const GUARD_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -30,7 +34,7 @@ const GUARD_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 enum End {
     /// The daemon stops.
     Stopped,
-    /// The CMS set another mode or coverage; the watch goes on until another stands.
+    /// The CMS set another mode or coverage, or it is time to try protecting again; the watch goes on until another stands.
     OtherMode(Standing),
     /// A thread of it failed.
     Failed,
@@ -51,7 +55,10 @@ pub(super) async fn keep_watching(agent: Arc<Agent>, cancel: CancellationToken) 
                 _ = settings.changed() => continue,
             }
         };
-        let started = start(&agent, asked).await;
+        let started = match start(&agent, asked).await {
+            Err(error) if asked.class == Class::Permission => fall_back(&agent, asked, error, &mut last).await,
+            started => started,
+        };
         stop(last.take()).await;
         match started {
             Ok(watch) => match hold(&agent, watch, asked, &mut settings, &cancel).await {
@@ -101,8 +108,36 @@ fn asked_by(settings: &HostSettings) -> Option<Asked> {
 /// A watch, and in protect the guard over it.
 struct Standing {
     watch: Watch,
+    /// What it does, which is less than was asked for where there is a refusal.
+    asked: Asked,
+    /// Why it only tells of executions where it should hold them.
+    refusal: Option<String>,
     /// Dropped after the watch: once nothing is held, silence harms nobody.
     guard: Option<Arc<Mutex<Guard>>>,
+}
+
+impl Standing {
+    /// What the watch covers, and that nothing is held where that was asked for.
+    fn covers(&self, watched: &Coverage) -> Coverage {
+        let mut coverage = watched.clone();
+        if let Some(reason) = &self.refusal {
+            let reason = format!("executions are only watched, not held: {reason}");
+            coverage.uncovered.insert(0, Uncovered { mount_point: PathBytes::new(PROTECTION), filesystem: String::new(), reason });
+            coverage.uncovered.truncate(COVERAGE_FILESYSTEMS_MAX);
+        }
+        coverage
+    }
+}
+
+/// Where executions cannot be held they are watched all the same: by the watch that stood before, or by a new one.
+async fn fall_back(agent: &Arc<Agent>, asked: Asked, error: GroupError, last: &mut Option<Standing>) -> Result<Standing, GroupError> {
+    agent.health.note(FailureReason::ProtectRefused);
+    let told = Asked { class: Class::Notification, ..asked };
+    let standing = match last.take_if(|standing| standing.asked == told) {
+        Some(standing) => standing,
+        None => start(agent, told).await?,
+    };
+    Ok(Standing { refusal: Some(error.to_string()), ..standing })
 }
 
 /// Starts a watch with everything the daemon has; one that can hold executions only under a guard.
@@ -142,7 +177,7 @@ fn start_blocking(agent: &Arc<Agent>, asked: Asked) -> Result<Standing, GroupErr
         clock: agent.clock.clone(),
         beat,
     })?;
-    Ok(Standing { watch, guard: guard.map(|guard| Arc::new(Mutex::new(guard))) })
+    Ok(Standing { watch, asked, refusal: None, guard: guard.map(|guard| Arc::new(Mutex::new(guard))) })
 }
 
 /// Whoever holds executions must never wait for memory, and somebody must end him when he stands still.
@@ -170,7 +205,7 @@ fn beat(heartbeat: Option<Heartbeat>, prompt: Pulses) -> Arc<dyn Fn() + Send + S
 }
 
 async fn stop(standing: Option<Standing>) {
-    let Some(Standing { watch, guard }) = standing else { return };
+    let Some(Standing { watch, guard, .. }) = standing else { return };
     let stopped = tokio::task::spawn_blocking(move || {
         watch.stop();
         drop(guard);
@@ -209,10 +244,15 @@ async fn hold(
     cancel: &CancellationToken,
 ) -> End {
     let mut coverage = standing.watch.coverage();
-    let mut news = coverage.borrow_and_update().clone();
-    log_coverage(asked, &news);
+    let mut news = standing.covers(&coverage.borrow_and_update());
+    log_coverage(standing.asked, &news);
+    let began = Instant::now();
     loop {
-        show(agent, news);
+        if show(agent, news)
+            && let Some(reason) = &standing.refusal
+        {
+            tracing::error!(%reason, "this host should protect and can only detect: executions are watched and none is held");
+        }
         tokio::select! {
             () = cancel.cancelled() => {
                 stop(Some(standing)).await;
@@ -224,11 +264,16 @@ async fn hold(
                 _ => {}
             },
             changed = coverage.changed() => if changed.is_err() { break },
-            () = tokio::time::sleep(GUARD_LOOK_INTERVAL) => if let Some(guard) = &standing.guard {
-                keep_guarded(agent, guard).await;
-            },
+            () = tokio::time::sleep(GUARD_LOOK_INTERVAL) => {
+                if let Some(guard) = &standing.guard {
+                    keep_guarded(agent, guard).await;
+                }
+                if standing.refusal.is_some() && began.elapsed() >= PROTECT_RETRY_INTERVAL {
+                    return End::OtherMode(standing);
+                }
+            }
         }
-        news = coverage.borrow_and_update().clone();
+        news = standing.covers(&coverage.borrow_and_update());
     }
     stop(Some(standing)).await;
     End::Failed

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use doorward_policy::{
-    AutoAllowSettings, Evidence, HostId, ProfileId, Scope, Sha256, StatusReason, Subject, TrustRules, Verdict, judge, status, threat_score,
+    AutoAllowSettings, Evidence, HostId, PathBytes, ProfileId, Scope, Sha256, StatusReason, Subject, TrustRules, Verdict, judge, status,
+    threat_score,
 };
-use doorward_proto::report::{ClosureEvent, ClosureNews, Coverage, Fate, Unjudged};
+use doorward_proto::report::{ClosureEvent, ClosureNews, Coverage, Fate, PROTECTION, Uncovered, Unjudged};
 
 use super::column::Columns;
 use super::execution::Executed;
@@ -112,11 +113,14 @@ fn execution(executed: &Executed<'_>, marked: &MarkedFile, reason: StatusReason,
 pub(super) async fn coverage(work: &mut Connection, host: HostId, now_covered: &Coverage, now: i64) -> Result<()> {
     const SELECT: &str = "SELECT coverage FROM host WHERE id = $1";
     let row = sqlx::query(SELECT).bind(host.as_bytes().as_slice()).fetch_one(&mut *work).await?;
-    let Some(before) = Columns(&row).maybe_json::<Coverage>("coverage")? else {
-        return Ok(());
+    let before = Columns(&row).maybe_json::<Coverage>("coverage")?.unwrap_or_default();
+    let was_covered = |mount_point: &PathBytes| before.covered.contains(mount_point);
+    // A host that cannot hold executions says so once, whatever was covered before.
+    let is_unheld = |mount_point: &PathBytes| {
+        mount_point.as_bytes() == PROTECTION && before.uncovered.iter().all(|uncovered| uncovered.mount_point != *mount_point)
     };
-    let was_covered = |mount_point| before.covered.contains(mount_point);
-    let lost = now_covered.uncovered.iter().filter(|uncovered| was_covered(&uncovered.mount_point));
+    let is_lost = |uncovered: &&Uncovered| was_covered(&uncovered.mount_point) || is_unheld(&uncovered.mount_point);
+    let lost = now_covered.uncovered.iter().filter(is_lost);
     let uncovered: Vec<_> = lost.take(FILESYSTEMS_NAMED_MAX).cloned().collect();
     if !uncovered.is_empty() {
         let incident = NewIncident { kind: Kind::CoverageLost, file: None, host: Some(host), detail: Detail::Coverage { uncovered } };

@@ -62,6 +62,18 @@ pub struct FileChange {
 }
 
 impl Store {
+    /// The list entries that publishing a profile or the global scope would bring into force; none when there is none of that name.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn drafted_sources(&self, name: &str) -> Result<Vec<SourceChange>> {
+        let mut view = self.reader.begin().await?;
+        match profile::find(&mut view, name).await? {
+            Some(profile) => source_drafts(&mut view, profile.id).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// What publishing a profile would change; `None` when there is no such profile.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use doorward_policy::Sha256;
@@ -62,6 +62,19 @@ impl Lab {
     }
 }
 
+/// Becomes the program it is given after it had the kernel answer `fanotify_init(FAN_CLASS_CONTENT, ..)` with EINVAL: loads the call's
+/// number and, where that is the one, the lower half of its first argument.
+const WITHOUT_PERMISSION_GROUPS: &str = r#"
+import ctypes, os, platform, struct, sys
+number = {"x86_64": 300, "aarch64": 262}[platform.machine()]
+steps = [(0x20, 0, 0, 0), (0x15, 0, 3, number), (0x20, 0, 0, 16), (0x45, 0, 1, 4), (0x06, 0, 0, 0x00050016), (0x06, 0, 0, 0x7fff0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code))
+if ctypes.CDLL(None, use_errno=True).prctl(22, 2, program, 0, 0) != 0:
+    sys.exit("no filter: %s" % os.strerror(ctypes.get_errno()))
+os.execvp(sys.argv[1], sys.argv[1:])
+"#;
+
 impl LabAgent<'_> {
     /// Starts the agent and waits for nothing.
     ///
@@ -71,6 +84,28 @@ impl LabAgent<'_> {
         self.lab.assert_apart();
         let mut command = self.lab.entering(None);
         command.args(["exec", "--", PROGRAM, "--config", CONFIG, "run"]);
+        let program = Program::spawn_command("doorward-agent", command, self.log_file());
+        self.warden = Some(Warden::watch(program.pid()));
+        self.program = Some(program);
+    }
+
+    /// Starts it where the kernel refuses groups that may hold executions, as kernels built without them do: a filter on the call that
+    /// makes one stands in for such a kernel. Waits for nothing.
+    ///
+    /// # Panics
+    /// As [`LabAgent::run`].
+    pub fn run_where_nothing_can_be_held(&mut self) {
+        self.lab.assert_apart();
+        let mut entering = self.lab.entering(None);
+        entering.args(["exec", "--", PROGRAM, "--config", CONFIG, "run"]);
+        let mut command = Command::new("python3");
+        command.args(["-c", WITHOUT_PERMISSION_GROUPS]).arg(entering.get_program()).args(entering.get_args());
+        for (name, value) in entering.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         let program = Program::spawn_command("doorward-agent", command, self.log_file());
         self.warden = Some(Warden::watch(program.pid()));
         self.program = Some(program);

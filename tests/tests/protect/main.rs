@@ -5,6 +5,7 @@
 mod apart;
 mod attack;
 mod bypass;
+mod closure;
 mod container;
 mod coverage;
 mod denial;
@@ -16,6 +17,7 @@ mod load;
 mod mount;
 mod nspawn;
 mod package;
+mod refused;
 mod rpm;
 mod source;
 mod turned;
