@@ -16,6 +16,7 @@ const NEEDS: &[Need] = &[
     Need { program: "python3", package: "python3" },
     Need { program: "pip3", package: "python3-pip" },
     Need { program: "protoc", package: "protobuf-compiler" },
+    Need { program: "rpm", package: "rpm" },
 ];
 
 #[derive(Args)]
