@@ -94,6 +94,29 @@ async fn nothing_to_show_is_a_sentence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sources_are_written_as_they_are_shown() {
+    let site = Site::start().await;
+    let previewed = run(&site, &["source", "deny", "dpkg:nethack", "--global", "--versions", "<3.7", "--dry-run"]).await;
+    let text = previewed.text();
+    assert!(
+        text.contains("package nethack < 3.7 as DENIED in all profiles would bear on 0 hosts") && text.contains("nothing was changed"),
+        "{text}"
+    );
+    assert!(run(&site, &["source", "list"]).await.text().contains("no such package or publisher"));
+    let drafted = run(&site, &["source", "deny", "dpkg:nethack", "--global", "--versions", "<3.7", "--comment", "CVE"]).await;
+    assert!(drafted.text().contains("`doorward-cms profile publish global`"), "{}", drafted.out);
+    let listed = run(&site, &["source", "list", "--profile", "default", "--state", "new"]).await;
+    assert!(listed.text().contains("global: draft DENIED < 3.7") && listed.out.contains("dpkg:nethack"), "{}", listed.out);
+    let shown = run(&site, &["source", "show", "dpkg:nethack", "--profile", "default"]).await;
+    assert!(shown.text().contains("CVE") && shown.out.contains("no host has it"), "{}", shown.out);
+    assert!(run(&site, &["source", "forget", "dpkg:nethack", "--global", "--versions", "< 3.7"]).await.text().contains("UNDECIDED"));
+    let refused = run(&site, &["source", "allow", "nethack", "--global"]).await;
+    assert_eq!(refused.exit, Exit::Usage, "{}", refused.log);
+    let unknown = run(&site, &["source", "show", "publisher:Nobody"]).await;
+    assert!(unknown.log.contains("no host named a publisher"), "{}", unknown.log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn decisions_say_what_they_did_and_warn_about_threats() {
     let site = busy_site().await;
     let sha = file(1).to_string();
