@@ -18,7 +18,7 @@ mod package_trust;
 mod problem;
 mod read;
 mod register;
-mod rpm;
+pub(crate) mod rpm;
 #[cfg(test)]
 mod tests;
 mod transaction;
