@@ -39,6 +39,8 @@ pub enum StatusReason {
     Package,
     /// Safe: publisher evidence settles it.
     Publisher,
+    /// Unverified: a package brought other content to this path, and somebody changed it since.
+    Modified,
     /// Unverified: TI knows it, from a source not trusted enough.
     KnownUntrusted,
     /// Unverified: TI knows it and did not say how far its source is trusted.
@@ -75,7 +77,8 @@ impl StatusReason {
                 Status::Threat
             }
             Self::Closure | Self::Known | Self::Package | Self::Publisher => Status::Safe,
-            Self::KnownUntrusted
+            Self::Modified
+            | Self::KnownUntrusted
             | Self::KnownNoTrustFactor
             | Self::Unknown
             | Self::NotAsked
@@ -90,7 +93,7 @@ impl StatusReason {
 /// Derives a file's status from what is known of it; the worst news wins, even over the unblockable closure.
 #[must_use]
 pub fn status(rules: &TrustRules, facts: &Facts) -> Standing {
-    let reason = threat_reason(facts).or_else(|| safe_reason(rules, facts)).unwrap_or_else(|| unverified_reason(&facts.answer));
+    let reason = threat_reason(facts).or_else(|| safe_reason(rules, facts)).unwrap_or_else(|| unverified_reason(facts));
     Standing { status: reason.status(), reason }
 }
 
@@ -129,8 +132,10 @@ fn safe_reason(rules: &TrustRules, facts: &Facts) -> Option<StatusReason> {
     reasons.into_iter().find(|(applies, _)| *applies).map(|(_, reason)| reason)
 }
 
-fn unverified_reason(answer: &Answer) -> StatusReason {
-    match answer {
+fn unverified_reason(facts: &Facts) -> StatusReason {
+    match &facts.answer {
+        // What TI says of the content, or does not, matters less than that it is not the package's.
+        _ if facts.is_modified() => StatusReason::Modified,
         Answer::Reputation(reputation) => match (reputation.class, reputation.trust_factor) {
             (Class::Known, None) => StatusReason::KnownNoTrustFactor,
             (Class::Known, Some(_)) => StatusReason::KnownUntrusted,

@@ -125,7 +125,7 @@ impl Trust {
     /// The algorithm in which a package lists this path's digest that was unpacked since the databases were last read.
     #[must_use]
     pub fn wanted_of_unpacked(&self, path: &PathBytes) -> Option<DigestAlgorithm> {
-        match self.newer.later(&self.root).ok().flatten() {
+        match self.newer.later(&self.root) {
             Some(register) => PackageTrust::of(register).wanted_digest(path),
             None => Some(DigestAlgorithm::Md5),
         }
@@ -136,7 +136,7 @@ impl Trust {
     pub fn was_unpacked(&self, path: &PathBytes, digests: &Digests) -> bool {
         let by_dpkg = |md5| unpacked::lists_content(&self.root, self.lists_changed.load().as_deref().copied(), path, &md5);
         let by_rpm = |register| PackageTrust::of(register).owner(path).is_some_and(|owner| owner.is_match(digests));
-        digests.md5().is_some_and(by_dpkg) || self.newer.later(&self.root).ok().flatten().is_some_and(by_rpm)
+        digests.md5().is_some_and(by_dpkg) || self.newer.later(&self.root).is_some_and(by_rpm)
     }
 
     /// Rises after every change, so that what was concluded before can be told from what holds now.

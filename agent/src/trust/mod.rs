@@ -19,7 +19,7 @@ mod problem;
 pub mod publisher;
 mod read;
 mod register;
-mod rpm;
+pub(crate) mod rpm;
 #[cfg(test)]
 mod tests;
 mod transaction;

@@ -64,8 +64,8 @@ impl PackageTrust {
         (!claims.is_empty()).then_some(Owner { claims })
     }
 
-    /// The algorithm in which a package lists this path's digest, where it is worth taking for that alone: SHA-256 is always
-    /// taken, and suffices wherever some package lists it.
+    /// The algorithm in which a package lists this path's digest, where that has to be taken for it: SHA-256 always is.
+    /// Of several the first; hardly any path has two.
     #[must_use]
     pub fn wanted_digest(&self, path: &PathBytes) -> Option<DigestAlgorithm> {
         self.owner(path).and_then(|owner| owner.wanted_digest())
@@ -133,9 +133,7 @@ impl Owner<'_> {
     #[must_use]
     pub fn wanted_digest(&self) -> Option<DigestAlgorithm> {
         let mut algorithms = self.claims.iter().filter_map(|(.., claim)| Some(claim.listed()?.algorithm()));
-        let first = algorithms.next()?;
-        let has_common = first == DigestAlgorithm::Sha256 || algorithms.any(|algorithm| algorithm == DigestAlgorithm::Sha256);
-        (!has_common).then_some(first)
+        algorithms.find(|algorithm| *algorithm != DigestAlgorithm::Sha256)
     }
 
     /// Whether one of the packages lists a digest for the path, of whatever algorithm.

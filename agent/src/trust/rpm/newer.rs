@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::super::TrustError;
 use super::super::register::Register;
 use super::{Loaded, Stamp, load_newer};
 
@@ -16,7 +15,8 @@ pub(in super::super) struct Newer(Mutex<State>);
 struct State {
     /// Of the last whole reading.
     read: Option<(Stamp, u32)>,
-    later: Option<(Stamp, Arc<Register>)>,
+    /// `None` where it could not be read in this state, which is not tried again.
+    later: Option<(Stamp, Option<Arc<Register>>)>,
 }
 
 impl Newer {
@@ -31,23 +31,23 @@ impl Newer {
         Stamp::of(root) == state.read.as_ref().map(|(stamp, _)| stamp.clone())
     }
 
-    /// What was installed since; `None` when nothing was. Reads again only when something changed.
-    ///
-    /// # Errors
-    /// When the database cannot be read just now.
-    pub(in super::super) fn later(&self, root: &Path) -> Result<Option<Arc<Register>>, TrustError> {
+    /// What was installed since; `None` when nothing was, or when the database cannot be read just now. Reads again only when
+    /// something changed.
+    pub(in super::super) fn later(&self, root: &Path) -> Option<Arc<Register>> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(now) = Stamp::of(root) else { return Ok(None) };
+        let now = Stamp::of(root)?;
         if state.read.as_ref().is_some_and(|(stamp, _)| *stamp == now) {
-            return Ok(None);
+            return None;
         }
         if let Some((_, register)) = state.later.as_ref().filter(|(stamp, _)| *stamp == now) {
-            return Ok(Some(Arc::clone(register)));
+            return register.clone();
         }
         let newest = state.read.as_ref().map_or(0, |(_, newest)| *newest);
-        let Some(Loaded { register, stamp, .. }) = load_newer(root, newest)? else { return Ok(None) };
-        let register = Arc::new(register);
-        state.later = Some((stamp, Arc::clone(&register)));
-        Ok(Some(register))
+        let (stamp, register) = match load_newer(root, newest) {
+            Ok(Some(Loaded { register, stamp, .. })) => (stamp, Some(Arc::new(register))),
+            Ok(None) | Err(_) => (now, None),
+        };
+        state.later = Some((stamp, register.clone()));
+        register
     }
 }

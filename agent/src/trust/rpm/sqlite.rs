@@ -36,10 +36,7 @@ pub(super) fn each(place: &Place, newer_than: u32, give: impl FnMut(u32, &[u8]) 
         let connection = Connection::open_with_flags(uri(&place.file), flags).map_err(unusable)?;
         return headers(&connection, newer_than, give).map_err(unusable);
     }
-    let folder = tempfile::Builder::new()
-        .prefix("doorward-rpm-")
-        .tempdir()
-        .map_err(|source| TrustError::Unreadable { path: place.file.clone(), source })?;
+    let folder = folder().map_err(|source| TrustError::Unreadable { path: place.file.clone(), source })?;
     let copy = folder.path().join("rpmdb.sqlite");
     for ending in ["", WAL, JOURNAL] {
         copy_file(&place.beside(ending), &folder.path().join(format!("rpmdb.sqlite{ending}")))?;
@@ -77,6 +74,12 @@ fn harden(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.progress_handler(INSTRUCTIONS_A_LOOK, Some(move || Instant::now() > deadline))?;
     // Exclusive locking keeps the index of a copied log in memory instead of in a file.
     connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;")
+}
+
+/// A folder of root's own, removed with what is in it: where files lie on a disk, or else wherever this host has room.
+fn folder() -> io::Result<tempfile::TempDir> {
+    let mut named = tempfile::Builder::new();
+    named.prefix("doorward-rpm-").tempdir_in("/var/tmp").or_else(|_| named.tempdir())
 }
 
 /// Whether there is nothing in it.
