@@ -16,6 +16,9 @@ const NEEDS: &[Need] = &[
     Need { program: "python3", package: "python3" },
     Need { program: "pip3", package: "python3-pip" },
     Need { program: "protoc", package: "protobuf-compiler" },
+    Need { program: "openssl", package: "openssl" },
+    Need { program: "osslsigncode", package: "osslsigncode" },
+    Need { program: "evmctl", package: "ima-evm-utils" },
 ];
 
 #[derive(Args)]

@@ -10,3 +10,4 @@ mod jar;
 mod other;
 mod sample;
 mod script;
+mod signature;

@@ -14,6 +14,7 @@ mod hold;
 mod ignore;
 mod mount;
 mod package;
+mod publisher;
 mod turned;
 mod unprotected;
 
