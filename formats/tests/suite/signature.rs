@@ -21,7 +21,7 @@ fn module(structure: &[u8]) -> Vec<u8> {
 #[test]
 fn what_carries_no_signature_is_unsigned() {
     assert_eq!(signatures(Container::Pe, &pe(0x80, 0)), Err(Fault::Malformed(Part::ImageHeaders)));
-    assert_eq!(signatures(Container::Jar, &ZipSample::of(&["META-INF/MANIFEST.MF", "Main.class"]).bytes()), Err(Fault::Unsigned));
+    assert_eq!(signatures(Container::Jar, &ZipSample::of(&["META-INF/MANIFEST.MF"]).bytes()), Err(Fault::Unsigned));
     assert_eq!(signatures(Container::KernelModule, &[7; 4096]), Err(Fault::Unsigned));
     assert_eq!(ImaSignature::read(&[4, 4, 1, 2, 3]), Err(Fault::Unsigned), "a plain digest is nobody's word");
 }
@@ -29,7 +29,7 @@ fn what_carries_no_signature_is_unsigned() {
 #[test]
 fn archives_that_two_readers_read_differently_are_refused() {
     let jar = ZipSample::of(&["META-INF/MANIFEST.MF", "META-INF/A.SF", "META-INF/A.RSA", "Main.class"]);
-    let twice = ZipSample::of(&["META-INF/MANIFEST.MF", "META-INF/A.SF", "META-INF/A.RSA", "META-INF/A.SF"]);
+    let twice = ZipSample::of(&["META-INF/MANIFEST.MF", "META-INF/MANIFEST.MF"]);
     assert_eq!(signatures(Container::Jar, &twice.bytes()), Err(Fault::Ambiguous(Part::Archive)));
     let before = ZipSample { before: b"PK\x03\x04 something else, long enough to hold an entry".to_vec(), ..jar.clone() };
     assert!(signatures(Container::Jar, &before.bytes()).is_err_and(|fault| fault != Fault::Unsigned));
