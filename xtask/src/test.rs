@@ -20,6 +20,9 @@ const NEEDS: &[Need] = &[
     Need { program: "rpmbuild", package: "rpm" },
     Need { program: "gpg", package: "gnupg" },
     Need { program: "db5.3_load", package: "db5.3-util" },
+    Need { program: "openssl", package: "openssl" },
+    Need { program: "osslsigncode", package: "osslsigncode" },
+    Need { program: "evmctl", package: "ima-evm-utils" },
 ];
 
 #[derive(Args)]

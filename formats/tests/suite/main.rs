@@ -12,3 +12,4 @@ mod rpm;
 mod rpm_hostile;
 mod sample;
 mod script;
+mod signature;

@@ -17,6 +17,7 @@ mod load;
 mod mount;
 mod nspawn;
 mod package;
+mod publisher;
 mod refused;
 mod rpm;
 mod source;

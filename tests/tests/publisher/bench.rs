@@ -10,7 +10,7 @@ use doorward_policy::{Flaw, PublisherEvidence};
 use doorward_service::Clock;
 use tempfile::TempDir;
 
-use crate::workshop::Signer;
+use doorward_tests::workshop::Signer;
 
 /// 2026-06-01T00:00:00Z.
 pub(crate) const SUMMER_2026: i64 = 1_780_272_000_000_000;

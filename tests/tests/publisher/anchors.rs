@@ -3,11 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::workshop::Purpose::CodeSigning;
 use doorward_policy::Flaw;
+use doorward_tests::workshop::Purpose::CodeSigning;
 
 use crate::bench::Bench;
-use crate::workshop::{ALWAYS, Signer, Workshop, image};
+use doorward_tests::workshop::{ALWAYS, Signer, Workshop, image};
 
 #[test]
 fn a_change_of_the_files_changes_what_is_found() {

@@ -9,4 +9,3 @@ mod image;
 mod jar;
 mod kernel;
 mod real;
-mod workshop;

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use crate::workshop::Purpose::CodeSigning;
 use doorward_policy::{Flaw, Signing};
+use doorward_tests::workshop::Purpose::CodeSigning;
 
 use crate::bench::Bench;
-use crate::workshop::{ALWAYS, Signer, Workshop};
+use doorward_tests::workshop::{ALWAYS, Signer, Workshop};
 
 /// An object that the kernel would take for a module because of what stands behind it.
 fn object() -> Vec<u8> {

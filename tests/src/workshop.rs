@@ -1,4 +1,4 @@
-//! Authorities and signers of a test, and the tools that sign with their keys.
+//! Authorities and signers of a test, and the tools that sign files with their keys.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,14 @@ use rcgen::{
 use tempfile::TempDir;
 
 /// A folder with keys and what they signed.
-pub(crate) struct Workshop {
+pub struct Workshop {
     folder: TempDir,
 }
 
 /// A certificate with its key.
-pub(crate) struct Signer {
-    pub(crate) der: Vec<u8>,
+pub struct Signer {
+    /// The certificate.
+    pub der: Vec<u8>,
     pem: String,
     key: KeyPair,
     params: CertificateParams,
@@ -25,9 +26,12 @@ pub(crate) struct Signer {
 
 /// What a certificate says it is for.
 #[derive(Clone, Copy)]
-pub(crate) enum Purpose {
+pub enum Purpose {
+    /// Being a client; nothing here is.
     ClientAuth,
+    /// Signing code.
     CodeSigning,
+    /// Stamping time.
     TimeStamping,
 }
 
@@ -42,32 +46,43 @@ impl Purpose {
     }
 }
 
+/// Key identifier of everybody an authority certified.
+pub const KEY_ID: [u8; 20] = [7; 20];
+
 /// Years between which a certificate holds.
-pub(crate) const ALWAYS: [i32; 2] = [2000, 2099];
+pub const ALWAYS: [i32; 2] = [2000, 2099];
 
 impl Signer {
     /// An authority of its own.
-    pub(crate) fn authority(name: &str) -> Self {
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn authority(name: &str) -> Self {
         let mut params = named(name, ALWAYS);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let key = rsa();
-        let certificate = params.self_signed(&key).unwrap();
+        let certificate = params.self_signed(&key).expect("a workshop works");
         Self { der: certificate.der().to_vec(), pem: certificate.pem(), key, params }
     }
 
     /// Somebody this authority vouches for.
-    pub(crate) fn certifies(&self, name: &str, purpose: Purpose, years: [i32; 2]) -> Self {
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn certifies(&self, name: &str, purpose: Purpose, years: [i32; 2]) -> Self {
         let mut params = named(name, years);
         // Time-stamping certificates must say so critically, and some tools name signers by a key identifier.
         let purposes = [&[0x30, 0x0a, 0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03][..], &[purpose.last()]].concat();
         let mut purposes = CustomExtension::from_oid_content(&[2, 5, 29, 37], purposes);
         purposes.set_criticality(true);
-        let key_id = [&[0x04, 0x14][..], &[7; 20]].concat();
+        let key_id = [&[0x04, 0x14][..], &KEY_ID].concat();
         params.custom_extensions = vec![purposes, CustomExtension::from_oid_content(&[2, 5, 29, 14], key_id)];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = rsa();
-        let certificate = params.signed_by(&key, &Issuer::from_params(&self.params, &self.key)).unwrap();
+        let certificate = params.signed_by(&key, &Issuer::from_params(&self.params, &self.key)).expect("a workshop works");
         Self { der: certificate.der().to_vec(), pem: certificate.pem(), key, params }
     }
 }
@@ -81,62 +96,100 @@ fn named(name: &str, [from, until]: [i32; 2]) -> CertificateParams {
 }
 
 fn rsa() -> KeyPair {
-    KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap()
+    KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a workshop works")
 }
 
 impl Workshop {
-    /// `None`, said loudly, when a tool is missing.
-    pub(crate) fn with(tools: &[&str]) -> Option<Self> {
+    /// A folder where these programs can be run; `None`, said loudly, when a tool is missing.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn with(tools: &[&str]) -> Option<Self> {
         let is_there =
             |tool: &&str| std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(tool).exists()));
         if let Some(missing) = tools.iter().find(|tool| !is_there(tool)) {
             eprintln!("SKIPPED: {missing} is not installed");
             return None;
         }
-        Some(Self { folder: tempfile::tempdir().unwrap() })
+        Some(Self { folder: tempfile::tempdir().expect("a workshop works") })
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    /// Where a file of this name is.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub(crate) fn write(&self, name: &str, content: &[u8]) -> PathBuf {
+    /// Puts a file there.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn write(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
+        fs::create_dir_all(path.parent().expect("a workshop works")).expect("a workshop works");
+        fs::write(&path, content).expect("a workshop works");
         path
     }
 
     /// Runs a tool in the folder, which has to succeed.
-    pub(crate) fn run(&self, tool: &str, arguments: &[&str]) {
-        let output = Command::new(tool).args(arguments).current_dir(self.folder.path()).output().unwrap();
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn run(&self, tool: &str, arguments: &[&str]) {
+        let output = Command::new(tool).args(arguments).current_dir(self.folder.path()).output().expect("a workshop works");
         assert!(output.status.success(), "{tool} {arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
     }
 
     /// Puts certificate and key where tools find them, as `NAME.pem` and `NAME.key`.
-    pub(crate) fn employ(&self, name: &str, signer: &Signer) {
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn employ(&self, name: &str, signer: &Signer) {
         self.write(&format!("{name}.pem"), signer.pem.as_bytes());
         self.write(&format!("{name}.key"), signer.key.serialize_pem().as_bytes());
     }
 
     /// Signs an image, with more options of osslsigncode.
-    pub(crate) fn sign_image(&self, image: &Path, signer: &Signer, options: &[&str]) -> Vec<u8> {
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn sign_image(&self, image: &Path, signer: &Signer, options: &[&str]) -> Vec<u8> {
         self.employ("signer", signer);
         let signed = self.path("signed.exe");
         let _ = fs::remove_file(&signed);
-        let image = image.to_str().unwrap();
+        let image = image.to_str().expect("a workshop works");
         let plain = ["sign", "-certs", "signer.pem", "-key", "signer.key", "-in", image, "-out", "signed.exe"];
         self.run("osslsigncode", &[&plain[..], options].concat());
-        fs::read(signed).unwrap()
+        fs::read(signed).expect("a workshop works")
+    }
+
+    /// The IMA attribute of a file with this content. The signer is one that somebody certified, and named by [`KEY_ID`].
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn sign_ima(&self, content: &[u8], signer: &Signer) -> Vec<u8> {
+        self.employ("signer", signer);
+        self.write("content", content);
+        self.run("openssl", &["dgst", "-sha256", "-sign", "signer.key", "-out", "signature", "content"]);
+        let signature = fs::read(self.path("signature")).expect("a workshop works");
+        // A signature, of the second version, over SHA-256.
+        let header = [&[3, 2, 4][..], &KEY_ID[16..], &u16::try_from(signature.len()).expect("it is short").to_be_bytes()].concat();
+        [header, signature].concat()
     }
 
     /// Signs a JAR in its place.
-    pub(crate) fn sign_jar(&self, jar: &Path, signer: &Signer, options: &[&str]) {
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn sign_jar(&self, jar: &Path, signer: &Signer, options: &[&str]) {
         self.employ("signer", signer);
         let export = ["pkcs12", "-export", "-in", "signer.pem", "-inkey", "signer.key", "-out", "store.p12", "-name", "site", "-passout"];
         self.run("openssl", &[&export[..], &["pass:secret"]].concat());
         let store = ["-keystore", "store.p12", "-storetype", "PKCS12", "-storepass", "secret"];
-        self.run("jarsigner", &[&store[..], options, &[jar.to_str().unwrap(), "site"]].concat());
+        self.run("jarsigner", &[&store[..], options, &[jar.to_str().expect("a workshop works"), "site"]].concat());
     }
 }
 
@@ -145,7 +198,8 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A small image of 64 bits that tools take for one.
-pub(crate) fn image(content: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn image(content: &[u8]) -> Vec<u8> {
     let mut image = vec![0; 0x400];
     image[..2].copy_from_slice(b"MZ");
     image[0x3c..0x40].copy_from_slice(&0x80_u32.to_le_bytes());

@@ -1,11 +1,11 @@
 //! Damaged signatures: whatever the bytes, a reason and never a trusted publisher.
 
-use crate::workshop::Purpose::CodeSigning;
 use doorward_policy::Flaw;
+use doorward_tests::workshop::Purpose::CodeSigning;
 use proptest::prelude::*;
 
 use crate::bench::Bench;
-use crate::workshop::{ALWAYS, Signer, Workshop, image};
+use doorward_tests::workshop::{ALWAYS, Signer, Workshop, image};
 
 /// Damaged copies looked at.
 const ROUNDS: u32 = 400;

@@ -1,11 +1,11 @@
 //! Windows images, signed by osslsigncode.
 
-use crate::workshop::Purpose::{ClientAuth, CodeSigning, TimeStamping};
 use doorward_policy::{Flaw, Sha256, Signing};
+use doorward_tests::workshop::Purpose::{ClientAuth, CodeSigning, TimeStamping};
 use sha2::Digest as _;
 
 use crate::bench::Bench;
-use crate::workshop::{ALWAYS, Signer, Workshop, image};
+use doorward_tests::workshop::{ALWAYS, Signer, Workshop, image};
 
 /// Signed on 2024-07-01T00:00:00Z.
 const STAMPED: &str = "1719792000";

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::workshop::Purpose::CodeSigning;
 use doorward_policy::{Flaw, Signing};
+use doorward_tests::workshop::Purpose::CodeSigning;
 
 use crate::bench::Bench;
-use crate::workshop::{ALWAYS, Signer, Workshop};
+use doorward_tests::workshop::{ALWAYS, Signer, Workshop};
 
 fn workshop() -> Option<Workshop> {
     Workshop::with(&["jar", "jarsigner", "openssl", "python3"])
