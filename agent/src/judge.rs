@@ -3,9 +3,13 @@
 //!
 //! Reads memory only; whoever calls has identified the file already.
 
+use std::ffi::CString;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use doorward_policy::{Evidence, Judgement, Md5, PathBytes, Response, Sha256, Standing, Status, Subject, Verdict, judge, respond, status};
+use doorward_policy::{
+    Evidence, Fit, Judgement, Md5, PathBytes, Response, Sha256, Standing, Status, Subject, Verdict, judge, respond, status,
+};
 use doorward_proto::uplink;
 
 use crate::exec::mount::below;
@@ -109,6 +113,19 @@ impl Judge {
         let path = path.and_then(|path| self.below_root(path));
         let package = path.zip(self.trust.current()).and_then(|(path, trust)| trust.evidence(&path, md5));
         Evidence { package, publisher: None }
+    }
+
+    /// What the package of its source says of bytecode that no package owns; `folder` holds it by the last component of `path`, and nobody
+    /// but root can write there or above. Reads the source.
+    #[must_use]
+    pub fn evidence_of_bytecode(&self, path: &PathBytes, file: &Identified, folder: impl AsFd) -> Evidence {
+        let found = || {
+            let (trust, path) = self.trust.current().zip(self.below_root(path))?;
+            let name = CString::new(path.file_name()).ok()?;
+            let package = trust.compiled(&path, &file.identity, folder, &name)?;
+            Some(trust.describe(package, Fit::Compiled))
+        };
+        Evidence { package: found(), publisher: None }
     }
 
     /// Rises after every change that may bear on any file, packages included; not after those that are about single files.

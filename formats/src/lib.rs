@@ -17,6 +17,7 @@ mod pe;
 mod script;
 mod source;
 
+pub use bytecode::{BYTECODE_HEADER_BYTES, SourceStamp, bytecode_source};
 pub use elf::{Elf, ElfClass, ElfRole};
 pub use jar::named_like_jar;
 pub use kind::{FIRST_BYTES, Format, Guess, HEAD_BYTES, Kind, may_be_candidate};

@@ -14,9 +14,10 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::{Mode as Permissions, SFlag, fstat};
 use serde::{Deserialize, Serialize};
 
-use crate::exec::location::{Location, locate};
+use crate::exec::location::{Found, Location, find};
 use crate::exec::mount::{self, Mounts, Watching};
-use crate::identify::{Identifier, SkipReason};
+use crate::exec::walk::walk;
+use crate::identify::{Identified, Identifier, SkipReason};
 use crate::judge::Judge;
 
 /// The answer, as `why --json` prints it. What follows `kind` is absent for content that is never judged.
@@ -101,7 +102,8 @@ impl Asked<'_> {
     /// [`WhyError`], each naming the path.
     pub fn why(&self, passed: &File, path: &PathBytes) -> Result<Why, WhyError> {
         let file = self.reopen(passed, path)?;
-        let location = locate(&file, self.mounts);
+        let found = find(&file, self.mounts);
+        let location = &found.location;
         let shown = location.proven().unwrap_or(path).clone();
         let skipped = |reason| WhyError::Skipped(shown.clone(), reason);
         let want_md5 = location.proven().is_some_and(|path| self.judge.wants_md5(path));
@@ -111,7 +113,7 @@ impl Asked<'_> {
             let size = file.metadata().map_or(0, |file| file.len());
             return Ok(self.never_judged(shown, size, &settings));
         };
-        let evidence = self.judge.evidence(location.proven(), identified.digests.md5.as_ref());
+        let evidence = self.evidence(&found, &identified);
         let verdict = (self.verdict)(&identified.digests.sha256);
         let subject = self.judge.subject_with(&identified, &evidence, verdict.as_ref());
         let rules = self.judge.lists().rules();
@@ -121,7 +123,7 @@ impl Asked<'_> {
         let threat_name =
             answer.reputation().filter(|reputation| reputation.is_threat()).and_then(|reputation| reputation.threat_name.clone());
         Ok(Why {
-            sentence: sentence(judgement, steps.last(), &location),
+            sentence: sentence(judgement, steps.last(), location),
             path: shown,
             sha256: Some(identified.digests.sha256),
             size: identified.attributes.size,
@@ -138,6 +140,17 @@ impl Asked<'_> {
             response: Some(respond(settings.mode, maintenance, settings.unverified_action, judgement)),
             offline: self.offline,
         })
+    }
+
+    fn evidence(&self, found: &Found, file: &Identified) -> Evidence {
+        let path = found.location.proven();
+        let evidence = self.judge.evidence(path, file.digests.md5.as_ref());
+        let Some(path) = path.filter(|_| file.kind == FileKind::PythonBytecode && !found.user_writable_folder) else { return evidence };
+        let folder = path.as_bytes().strip_suffix(path.file_name()).and_then(|folder| folder.strip_suffix(b"/")).unwrap_or_default();
+        match walk(folder, self.mounts) {
+            Ok(folder) if evidence.package.is_none() => self.judge.evidence_of_bytecode(path, file, &folder.file),
+            _ => evidence,
+        }
     }
 
     /// What kind of filesystem an open file lies on, by its mount's number alone, which the file itself keeps from being reused.

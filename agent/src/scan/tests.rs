@@ -16,6 +16,7 @@ use crate::identify::{Identified, Identifier, IdentityStore, Limits, SkipReason}
 use crate::trust::PackageTrust;
 use crate::trust::fixture::{TestPackage, TestRoot, script};
 
+mod bytecode;
 mod hostile;
 mod kill;
 mod mounts;

@@ -3,11 +3,10 @@
 //!
 //! [`PackageTrust`] is one generation: immutable, compact, swapped whole by [`Trust`], which keeps the old one for as long
 //! as the new one is not complete. [`Watch`] notices changes; [`verify`] checks every packaged file. Nothing here opens the
-//! files it vouches for, but for [`verify`], and nothing decides: evidence goes to the policy crate.
-//!
-//! Python bytecode gets no trust of its own yet: a `.pyc` counts when a package lists it, and like any unknown file when it
-//! was compiled on the host, even beside a trusted source.
+//! files it vouches for, but for [`verify`] and the sources of bytecode ([`PackageTrust::compiled`]), and nothing decides: evidence
+//! goes to the policy crate.
 
+mod bytecode;
 mod claims;
 mod current;
 mod database;

@@ -30,7 +30,7 @@ pub(super) enum Command {
         tag: String,
     },
     /// Change settings in draft: mode, coverage, unverified_action, allow_safe (0..2 or off), allow_unknown, allow_new_packages,
-    /// allow_new_publishers, package_level, reference_host, exclusions and trusted_mounts (separated by commas),
+    /// allow_new_publishers, package_level, ask_bytecode, reference_host, exclusions and trusted_mounts (separated by commas),
     /// kill_on_bad_verdict
     Set {
         /// The profile
@@ -154,7 +154,7 @@ impl Command {
 }
 
 /// Settings that are on or off.
-const SWITCHES: [&str; 3] = ["allow_new_packages", "allow_new_publishers", "kill_on_bad_verdict"];
+const SWITCHES: [&str; 4] = ["allow_new_packages", "allow_new_publishers", "ask_bytecode", "kill_on_bad_verdict"];
 
 /// `key=value` words as the API takes them. What a value can be is for the server to say; only its JSON type is chosen here.
 fn patch(settings: &[String]) -> Result<Map<String, Value>, Failure> {
@@ -284,6 +284,7 @@ mod tests {
     fn settings_take_the_json_type_the_server_expects() {
         let patch = words(&[
             "mode=protect",
+            "ask_bytecode=yes",
             "allow_new_packages=no",
             "allow_safe=off",
             "reference_host=none",
@@ -293,7 +294,7 @@ mod tests {
         ])
         .unwrap();
         let expected = json!({
-            "mode": "protect", "allow_new_packages": false, "allow_safe": "off", "reference_host": null, "exclusions": ["/a", "/b=c"],
+            "mode": "protect", "ask_bytecode": true, "allow_new_packages": false, "allow_safe": "off", "reference_host": null, "exclusions": ["/a", "/b=c"],
             "kill_on_bad_verdict": true, "trusted_mounts": ["/home", "/srv/tools"],
         });
         assert_eq!(Value::Object(patch), expected);

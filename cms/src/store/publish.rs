@@ -8,7 +8,7 @@ use super::column::Columns;
 use super::entry::EntryRow;
 use super::source::{NamedSource, named};
 use super::{Connection, Profile, Result, Store, mark, profile, sighting};
-use crate::profile::SettingChange;
+use crate::profile::{SettingChange, Settings};
 
 /// Files read at a time while a whole profile is gone through.
 const FILES_PER_STEP: u32 = 512;
@@ -88,7 +88,8 @@ impl Store {
 
 /// Whether the draft settings bear on the marks of every file of the profile.
 pub(super) fn remarks_all(profile: &Profile) -> bool {
-    profile.draft.rules() != profile.published.rules() || profile.draft.auto_allow() != profile.published.auto_allow()
+    let bearing = |settings: &Settings| (settings.rules(), settings.auto_allow(), settings.ask_bytecode);
+    bearing(&profile.draft) != bearing(&profile.published)
 }
 
 impl Difference {
