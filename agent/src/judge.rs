@@ -3,15 +3,18 @@
 //!
 //! Reads memory only; whoever calls has identified the file already.
 
+use std::ffi::CString;
 use std::sync::Arc;
 
 use doorward_policy::{
-    DigestAlgorithm, Evidence, Judgement, PathBytes, Response, Row, Sha256, Standing, Status, Subject, Verdict, judge, respond, status,
+    DigestAlgorithm, Evidence, Fit, Judgement, PackageEvidence, PathBytes, Response, Row, Sha256, Standing, Status, Subject, Verdict,
+    judge, respond, status,
 };
 use doorward_proto::report::Source;
 use doorward_proto::uplink;
 
-use crate::exec::mount::below;
+use crate::exec::mount::{Mounts, below};
+use crate::exec::walk::walk;
 use crate::identify::{Digests, Identified, Identity};
 use crate::list::{ClosureClaim, Lists, Stamp};
 use crate::trust::{Publishers, Trust};
@@ -145,6 +148,17 @@ impl Judge {
     #[must_use]
     pub fn evidence_of(&self, path: Option<&PathBytes>, file: &Identified) -> Evidence {
         Evidence { publisher: self.publishers.evidence(file), ..self.evidence(path, &file.digests) }
+    }
+
+    /// What the package of its source says of bytecode at this path that no package owns; nobody but root can write its folder or those
+    /// above. Reads the source.
+    #[must_use]
+    pub fn package_of_source(&self, path: &PathBytes, file: &Identity, mounts: &Mounts) -> Option<PackageEvidence> {
+        let (trust, below) = self.trust.current().zip(self.below_root(path))?;
+        let folder = path.as_bytes().strip_suffix(path.file_name())?.strip_suffix(b"/")?;
+        let folder = walk(folder, mounts).ok()?.file;
+        let package = trust.compiled(&below, file, folder, &CString::new(path.file_name()).ok()?)?;
+        Some(trust.describe(package, Fit::Compiled))
     }
 
     /// Rises after every change that may bear on any file, packages and anchors included; not after those that are about single files.

@@ -21,6 +21,7 @@ mod script;
 pub mod signature;
 mod source;
 
+pub use bytecode::{BYTECODE_HEADER_BYTES, SourceStamp, bytecode_source};
 pub use elf::{Elf, ElfClass, ElfRole, Needs};
 pub use jar::named_like_jar;
 pub use kind::{FIRST_BYTES, Format, Guess, HEAD_BYTES, Kind, may_be_candidate};

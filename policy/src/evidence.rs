@@ -52,6 +52,9 @@ pub enum Fit {
     Modified,
     /// The package owns the path and lists no digest for it.
     NoDigest,
+    /// Bytecode that says it was compiled from a source beside it whose digest is the one the package lists, where only root can write.
+    /// That it is what compiling that source gives, nobody showed: it counts for no more than the local database does.
+    Compiled,
 }
 
 /// A package that claims the path a file was met at.
@@ -174,7 +177,12 @@ impl TrustRules {
             Listing::Allowed => true,
             Listing::Unlisted => self.allow_new_packages,
         };
-        wanted && package.fit == Fit::Match && package.level >= self.package_level
+        let level = match package.fit {
+            Fit::Match => package.level,
+            Fit::Compiled => Level::Database,
+            Fit::Modified | Fit::NoDigest => return false,
+        };
+        wanted && level >= self.package_level
     }
 
     /// Whether publisher evidence settles a file's trust.

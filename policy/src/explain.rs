@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Facts, Fit, Flaw, Judgement, Listing, Row, StatusReason, Subject, TrustRules, Verdict, judge, status};
+use crate::{Facts, Fit, Flaw, Judgement, Level, Listing, Row, StatusReason, Subject, TrustRules, Verdict, judge, status};
 
 /// One row of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,11 +124,20 @@ fn package_finding(rules: &TrustRules, subject: &Subject) -> String {
     match evidence.fit {
         Fit::Modified => format!("package {name} owns this path but lists another digest: the file was changed"),
         Fit::NoDigest => format!("package {name} owns this path and lists no digest for it"),
+        Fit::Compiled if rules.package_level > Level::Database => {
+            format!("compiled from a source of package {name}, which proves less than the signed archive that the profile requires")
+        }
+        Fit::Compiled if rules.accepts_package(evidence, package.listing) => {
+            format!("compiled on this host, by root, from the source beside it, and package {name} lists exactly that source's digest")
+        }
         Fit::Match if evidence.level < rules.package_level => {
             format!("package {name} lists this digest, but only its local database says so and the profile requires a signed archive")
         }
         Fit::Match if rules.accepts_package(evidence, package.listing) => format!("package {name} lists exactly this digest"),
         Fit::Match => format!("package {name} lists this digest, but it is new to the profile, which does not allow new packages"),
+        Fit::Compiled => {
+            format!("compiled from a source of package {name}, which is new to the profile, and that does not allow new packages")
+        }
     }
 }
 

@@ -49,6 +49,8 @@ pub enum StatusReason {
     Unknown,
     /// Unverified: TI was not asked.
     NotAsked,
+    /// Unverified: TI was not asked, because the file is of a kind it can never know.
+    NotAskedKind,
     /// Unverified: the answer is still to come.
     Pending,
     /// Unverified: no TI provider is configured.
@@ -82,6 +84,7 @@ impl StatusReason {
             | Self::KnownNoTrustFactor
             | Self::Unknown
             | Self::NotAsked
+            | Self::NotAskedKind
             | Self::Pending
             | Self::NotConfigured
             | Self::ProviderError
@@ -142,6 +145,7 @@ fn unverified_reason(facts: &Facts) -> StatusReason {
             _ => StatusReason::Unknown,
         },
         Answer::None(NoAnswer::NotAsked) => StatusReason::NotAsked,
+        Answer::None(NoAnswer::NotAskedKind) => StatusReason::NotAskedKind,
         Answer::None(NoAnswer::Pending) => StatusReason::Pending,
         Answer::None(NoAnswer::NotConfigured) => StatusReason::NotConfigured,
         Answer::None(NoAnswer::ProviderError) => StatusReason::ProviderError,

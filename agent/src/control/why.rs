@@ -16,9 +16,9 @@ use nix::sys::stat::{Mode as Permissions, SFlag, fstat};
 use serde::{Deserialize, Serialize};
 
 use crate::exec::layer;
-use crate::exec::location::{Location, locate};
+use crate::exec::location::{Found, Location, find};
 use crate::exec::mount::{self, Mounts, Watching};
-use crate::identify::{Identifier, SkipReason};
+use crate::identify::{Identified, Identifier, SkipReason};
 use crate::judge::Judge;
 
 /// The answer, as `why --json` prints it. What follows `kind` is absent for content that is never judged.
@@ -108,7 +108,8 @@ impl Asked<'_> {
     /// [`WhyError`], each naming the path.
     pub fn why(&self, passed: &File, path: &PathBytes) -> Result<Why, WhyError> {
         let file = self.reopen(passed, path)?;
-        let location = locate(&file, self.mounts);
+        let found = find(&file, self.mounts);
+        let location = &found.location;
         let shown = location.proven().unwrap_or(path).clone();
         let skipped = |reason| WhyError::Skipped(shown.clone(), reason);
         let wanted = location.proven().and_then(|path| self.judge.wanted_digest(path));
@@ -119,7 +120,7 @@ impl Asked<'_> {
             return Ok(self.never_judged(shown, size, &settings));
         };
         self.judge.publishers().examine(&file, &identified, self.stop);
-        let evidence = self.judge.evidence_of(location.proven(), &identified);
+        let evidence = self.evidence(&found, &identified);
         let publisher = self.judge.publishers().finding(&identified).and_then(|finding| finding.sentence());
         let verdict = (self.verdict)(&identified.digests.sha256);
         let subject = self.judge.subject_with(&identified, &evidence, verdict.as_ref());
@@ -130,7 +131,7 @@ impl Asked<'_> {
         let threat_name =
             answer.reputation().filter(|reputation| reputation.is_threat()).and_then(|reputation| reputation.threat_name.clone());
         Ok(Why {
-            sentence: sentence(judgement, steps.last(), &location),
+            sentence: sentence(judgement, steps.last(), location),
             path: shown,
             sha256: Some(identified.digests.sha256),
             size: identified.attributes.size,
@@ -149,6 +150,14 @@ impl Asked<'_> {
             response: Some(respond(settings.mode, maintenance, settings.unverified_action, judgement)),
             offline: self.offline,
         })
+    }
+
+    fn evidence(&self, found: &Found, file: &Identified) -> Evidence {
+        let path = found.location.proven();
+        let evidence = self.judge.evidence_of(path, file);
+        let may_be = evidence.package.is_none() && file.kind == FileKind::PythonBytecode && !found.user_writable_folder;
+        let of_source = || self.judge.package_of_source(path.filter(|_| may_be)?, &file.identity, self.mounts);
+        Evidence { package: evidence.package.clone().or_else(of_source), ..evidence }
     }
 
     /// What kind of filesystem an open file lies on, by its mount's number alone, which the file itself keeps from being reused.

@@ -9,7 +9,6 @@
 //! has begun, and in protect what is denied is ended then.
 
 mod aftermath;
-mod bytecode;
 mod cold;
 pub mod coverage;
 mod deadline;

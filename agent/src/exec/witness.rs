@@ -22,7 +22,7 @@ use super::maintainer::is_of_package_manager;
 use super::mount::Mounts;
 use super::outcome::{Execution, Footing, Outcomes};
 use super::reader::{Manner, Sighting};
-use super::{bytecode, executable, monotonic_ms, process};
+use super::{executable, monotonic_ms, process};
 use crate::health::{FailureReason, Health, Pulse};
 use crate::identify::{Identified, Identifier, Inode, SkipReason};
 use crate::system::group::Answer;
@@ -115,8 +115,8 @@ impl Bench {
             return self.outcomes.unjudged(execution, target.held(), FailureReason::BeingWritten);
         }
         if execution.is_load() && only_root_writes && !user_writable_folder {
-            execution.source =
-                bytecode::evidence_of_source(target.file(), &execution.location, &self.outcomes.judge, &self.identifier, mounts);
+            let path = execution.location.proven().filter(|path| path.file_name().ends_with(b".pyc"));
+            execution.source = path.and_then(|path| self.outcomes.judge.package_of_source(path, &inode.identity, mounts));
         }
         let publishers = self.outcomes.judge.publishers();
         // Where signatures were not looked for yet, the file has to be read once more.

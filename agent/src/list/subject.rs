@@ -98,6 +98,7 @@ fn told_answer(verdict: &Verdict) -> Answer {
         (Status::Unverified, "unknown") => {
             Answer::Reputation(Reputation { class: Class::Unknown, trust_factor: None, threat_level: None, threat_name: None })
         }
+        (Status::Unverified, "not_asked_kind") => Answer::None(NoAnswer::NotAskedKind),
         (Status::Unverified, "pending") => Answer::None(NoAnswer::Pending),
         (Status::Unverified, "not_configured") => Answer::None(NoAnswer::NotConfigured),
         (Status::Unverified, "provider_error") => Answer::None(NoAnswer::ProviderError),

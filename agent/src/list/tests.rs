@@ -214,6 +214,7 @@ fn every_reason_a_server_gives_is_the_reason_this_host_shows() {
         KnownNoTrustFactor,
         Unknown,
         NotAsked,
+        NotAskedKind,
         Pending,
         NotConfigured,
         ProviderError,

@@ -96,6 +96,10 @@ impl Helper {
         Ok(helper)
     }
 
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Walls it does without.
     pub(super) fn missing(&self) -> &[Missing] {
         &self.missing

@@ -113,7 +113,7 @@ impl Keeper {
                 for missing in helper.missing() {
                     tracing::warn!(%missing, "the sandboxed helper works without a wall that this kernel or the unit does not give it");
                 }
-                self.standings.set(self.place, Place::AtPost(helper.missing().to_vec()));
+                self.standings.set(self.place, Place::AtPost { pid: helper.pid(), missing: helper.missing().to_vec() });
                 self.helper = Some(helper);
             }
             Err(error) => {

@@ -13,6 +13,8 @@ use super::{HELPERS, Missing};
 pub struct Standing {
     /// Helpers that wait for questions or answer one.
     pub helpers: u32,
+    /// Their process ids.
+    pub pids: Vec<u32>,
     /// Walls that this kernel, or this process's rights, could not give them.
     pub missing: Vec<Missing>,
     /// Why the last helper that could not be started could not.
@@ -25,8 +27,12 @@ pub(super) enum Place {
     /// It has not come so far yet.
     #[default]
     Starting,
-    /// A helper is at its post, without these walls.
-    AtPost(Vec<Missing>),
+    /// A helper is at its post.
+    AtPost {
+        pid: u32,
+        /// Walls it does without.
+        missing: Vec<Missing>,
+    },
     /// There is none.
     Empty {
         /// Why.
@@ -67,8 +73,9 @@ impl Standings {
         for place in self.places.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             match place {
                 Place::Starting => {}
-                Place::AtPost(missing) => {
+                Place::AtPost { pid, missing } => {
                     standing.helpers += 1;
+                    standing.pids.push(*pid);
                     standing.missing.clone_from(missing);
                 }
                 Place::Empty { reason, .. } => standing.problem = Some(reason.clone()),

@@ -306,8 +306,8 @@ fn what_finds_no_room_is_refused_at_once() {
 #[test]
 fn a_helper_that_was_killed_is_replaced_unasked() {
     let site = Site::new();
-    for child in children() {
-        kill(Pid::from_raw(child), Signal::SIGKILL).unwrap();
+    for pid in site.sandbox.standing().pids {
+        kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
     }
     let started = Instant::now();
     while site.health.count(FailureReason::SandboxLost) < HELPERS as u64 || site.sandbox.standing().helpers < HELPERS as u32 {
@@ -320,7 +320,7 @@ fn a_helper_that_was_killed_is_replaced_unasked() {
 #[test]
 fn helpers_go_when_the_sandbox_goes() {
     let site = Site::new();
-    let helpers = children();
+    let helpers = site.sandbox.standing().pids;
     assert_eq!(helpers.len(), HELPERS);
     drop(site);
     let started = Instant::now();
@@ -344,14 +344,4 @@ fn a_program_that_is_no_helper_is_tried_again_with_pauses_and_named() {
     assert_eq!(standing.helpers, 0);
     assert!(standing.to_string().contains("did not come to its post"), "{standing}");
     assert!(health.count(FailureReason::SandboxLost) < 20, "it does not start programs without pause");
-}
-
-/// Helpers of this process; nextest gives every test a process of its own, plain `cargo test` does not.
-fn children() -> Vec<i32> {
-    let tasks = fs::read_dir("/proc/self/task").unwrap();
-    let children = tasks.flat_map(|task| {
-        let text = fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default();
-        text.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()
-    });
-    children.collect()
 }

@@ -20,6 +20,7 @@ use crate::trust::PackageTrust;
 use crate::trust::fixture::{TestPackage, TestRoot, script};
 use crate::trust::rpm::fixture::{RpmRoot, Spec};
 
+mod bytecode;
 mod hostile;
 mod kill;
 mod mounts;

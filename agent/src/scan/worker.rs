@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use doorward_policy::path::PATH_BYTES_MAX;
-use doorward_policy::{DigestAlgorithm, Evidence, PathBytes};
+use doorward_policy::{DigestAlgorithm, Evidence, FileKind, Fit, PathBytes};
 use nix::dir::Type;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, SFlag, fstatat};
@@ -269,7 +269,7 @@ impl<'a> Worker<'a> {
         };
         if let Some(candidate) = candidate {
             self.look_for_publisher(place, name, &candidate)?;
-            self.settle(path().clone(), candidate, place.listing.user_writable);
+            self.settle(place, name, path().clone(), candidate);
         }
         Ok(())
     }
@@ -305,11 +305,18 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn settle(&mut self, path: PathBytes, file: Identified, user_writable_folder: bool) {
+    fn settle(&mut self, place: &Place<'_>, name: &CStr, path: PathBytes, file: Identified) {
         let scan = self.running.scan;
+        let user_writable_folder = place.listing.user_writable;
         self.counts.candidates += 1;
         let claim = scan.trust.and_then(|trust| {
-            let (package, fit) = trust.owner(&path)?.fit(&file.digests);
+            let claim = trust.owner(&path).map(|owner| owner.fit(&file.digests));
+            let compiled = || {
+                let may_be = file.kind == FileKind::PythonBytecode && !user_writable_folder;
+                let package = may_be.then(|| trust.compiled(&path, &file.identity, &place.listing.folder, name)).flatten()?;
+                Some((package, Fit::Compiled))
+            };
+            let (package, fit) = claim.or_else(compiled)?;
             Some((package, fit, trust.describe(package, fit)))
         });
         let package = claim.as_ref().map(|(package, fit, _)| (*package, *fit));

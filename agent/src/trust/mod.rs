@@ -2,12 +2,11 @@
 //! [`Level::Database`](doorward_policy::Level), which whoever is root could have edited. A host may have both.
 //!
 //! [`PackageTrust`] is one generation, a register for each manager: immutable, compact, swapped whole by [`Trust`], which keeps
-//! the old one for as long as the new one is not complete. [`Watch`] notices changes; [`verify`] checks every packaged file. Nothing here opens the
-//! files it vouches for, but for [`verify`], and nothing decides: evidence goes to the policy crate.
-//!
-//! Python bytecode gets no trust of its own yet: a `.pyc` counts when a package lists it, and like any unknown file when it
-//! was compiled on the host, even beside a trusted source.
+//! the old one for as long as the new one is not complete. [`Watch`] notices changes; [`verify`] checks every packaged file. Nothing
+//! here opens the files it vouches for, but for [`verify`], signed ones and the sources of bytecode ([`PackageTrust::compiled`]), and
+//! nothing decides: evidence goes to the policy crate.
 
+mod bytecode;
 mod claims;
 mod current;
 mod database;

@@ -28,13 +28,6 @@ fn script() -> File {
     file
 }
 
-/// Processes of this one.
-fn helpers() -> Vec<u32> {
-    let tasks = fs::read_dir("/proc/self/task").unwrap();
-    let children = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default());
-    children.flat_map(|pids| pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()).collect()
-}
-
 fn field(status: &str, name: &str) -> String {
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.unwrap_or_else(|| panic!("{name} in {status}")).trim().to_owned()
@@ -50,7 +43,7 @@ fn the_real_helper_answers_and_holds_nothing() {
         return eprintln!("SKIPPED: what a helper holds, because not every wall can be put up here: {standing}");
     }
     assert_eq!(standing.to_string(), format!("{HELPERS} helpers"));
-    let pids = helpers();
+    let pids = standing.pids;
     assert_eq!(pids.len(), HELPERS);
     for pid in pids {
         let process = PathBuf::from(format!("/proc/{pid}"));
@@ -82,7 +75,7 @@ fn the_real_helper_answers_and_holds_nothing() {
 #[test]
 fn what_the_real_helper_never_read_is_no_evidence() {
     let sandbox = sandbox();
-    for pid in helpers() {
+    for pid in sandbox.standing().pids {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), nix::sys::signal::Signal::SIGSTOP).unwrap();
     }
     let started = Instant::now();

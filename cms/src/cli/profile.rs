@@ -31,7 +31,7 @@ pub(super) enum Command {
         tag: String,
     },
     /// Change settings in draft: mode, coverage, unverified_action, allow_safe (0..2 or off), allow_unknown, allow_new_packages,
-    /// allow_new_publishers, package_level, reference_host, kill_on_bad_verdict; and, separated by commas, exclusions,
+    /// allow_new_publishers, package_level, ask_bytecode, reference_host, kill_on_bad_verdict; and, separated by commas, exclusions,
     /// open_exclusions, trusted_mounts, and interpreters (as in python3*:.py:.pyc:-c:-m)
     Set {
         /// The profile
@@ -164,7 +164,7 @@ impl Command {
 }
 
 /// Settings that are on or off.
-const SWITCHES: [&str; 3] = ["allow_new_packages", "allow_new_publishers", "kill_on_bad_verdict"];
+const SWITCHES: [&str; 4] = ["allow_new_packages", "allow_new_publishers", "ask_bytecode", "kill_on_bad_verdict"];
 
 /// Settings of several values, separated by commas.
 const LISTS: [&str; 4] = ["exclusions", "trusted_mounts", "interpreters", "open_exclusions"];
@@ -304,6 +304,7 @@ mod tests {
     fn settings_take_the_json_type_the_server_expects() {
         let patch = words(&[
             "mode=protect",
+            "ask_bytecode=yes",
             "allow_new_packages=no",
             "allow_safe=off",
             "reference_host=none",
@@ -313,7 +314,7 @@ mod tests {
         ])
         .unwrap();
         let expected = json!({
-            "mode": "protect", "allow_new_packages": false, "allow_safe": "off", "reference_host": null, "exclusions": ["/a", "/b=c"],
+            "mode": "protect", "ask_bytecode": true, "allow_new_packages": false, "allow_safe": "off", "reference_host": null, "exclusions": ["/a", "/b=c"],
             "kill_on_bad_verdict": true, "trusted_mounts": ["/home", "/srv/tools"],
         });
         assert_eq!(Value::Object(patch), expected);

@@ -134,11 +134,12 @@ mod tests {
         let words = json!({
             "mode": "protect", "coverage": "exec_and_open", "unverified_action": "hold", "allow_safe": "off",
             "allow_unknown": "reference_scan", "allow_new_packages": false, "allow_new_publishers": true, "package_level": "signed",
-            "reference_host": null, "exclusions": ["/srv/mail", "/var/lib/\\xff"], "kill_on_bad_verdict": true,
+            "ask_bytecode": true, "reference_host": null, "exclusions": ["/srv/mail", "/var/lib/\\xff"], "kill_on_bad_verdict": true,
             "trusted_mounts": ["/", "/srv/\\xff"], "interpreters": ["python3*:.py:-c"], "open_exclusions": ["/var/lib/db"],
         });
         let settings = patch(words).apply(&Settings::default()).unwrap();
         assert_eq!(settings.mode, Mode::Protect);
+        assert!(settings.ask_bytecode && !Settings::default().ask_bytecode);
         assert_eq!(settings.allow_safe, None);
         assert_eq!(settings.allow_unknown, AllowUnknown::ReferenceScan);
         assert_eq!(settings.exclusions[1].as_bytes(), b"/var/lib/\xff");

@@ -26,6 +26,8 @@ pub struct Settings {
     pub allow_new_packages: bool,
     /// Publishers on no list count, unless they merely chain to a public authority.
     pub allow_new_publishers: bool,
+    /// Threat intelligence is asked about compiled Python too, which differs from host to host.
+    pub ask_bytecode: bool,
     /// The host whose scans may allow files TI does not know.
     pub reference_host: Option<HostId>,
     /// Path prefixes no scan and no exec+open coverage looks at.
@@ -69,6 +71,7 @@ impl Default for Settings {
             package_level: rules.package_level,
             allow_new_packages: rules.allow_new_packages,
             allow_new_publishers: rules.allow_new_publishers,
+            ask_bytecode: false,
             reference_host: None,
             exclusions: Vec::new(),
             kill_on_bad_verdict: false,

@@ -9,7 +9,7 @@ use super::entry::EntryRow;
 use super::source::SourceKind;
 use super::source_detail::{self, Extent, SourcePreview};
 use super::{Connection, Profile, Result, Store, mark, profile, sighting, source_entry};
-use crate::profile::SettingChange;
+use crate::profile::{SettingChange, Settings};
 
 /// Files read at a time while a whole profile is gone through.
 const FILES_PER_STEP: u32 = 512;
@@ -66,10 +66,10 @@ impl Store {
     ///
     /// # Errors
     /// [`super::StoreError`].
-    pub async fn drafted_sources(&self, name: &str) -> Result<Vec<SourceChange>> {
+    pub async fn drafted_sources(&self, name: &str) -> Result<Vec<source_entry::SourceChange>> {
         let mut view = self.reader.begin().await?;
         match profile::find(&mut view, name).await? {
-            Some(profile) => source_drafts(&mut view, profile.id).await,
+            Some(profile) => source_entry::drafts(&mut view, profile.id).await,
             None => Ok(Vec::new()),
         }
     }
@@ -127,7 +127,8 @@ async fn new_sources(view: &mut Connection, profile: &Profile) -> Result<Option<
 
 /// Whether the draft settings bear on the marks of every file of the profile.
 pub(super) fn remarks_all(profile: &Profile) -> bool {
-    profile.draft.rules() != profile.published.rules() || profile.draft.auto_allow() != profile.published.auto_allow()
+    let bearing = |settings: &Settings| (settings.rules(), settings.auto_allow(), settings.ask_bytecode);
+    bearing(&profile.draft) != bearing(&profile.published)
 }
 
 impl Difference {

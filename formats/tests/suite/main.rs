@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bounds;
+mod bytecode;
 mod dpkg;
 mod dpkg_hostile;
 mod elf;

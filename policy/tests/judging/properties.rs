@@ -24,7 +24,14 @@ fn levels() -> impl Strategy<Value = Level> {
 fn answers() -> impl Strategy<Value = Answer> {
     let classes = select(vec![Class::Unknown, Class::Known, Class::Suspicious, Class::Malicious]);
     let reputation = (classes, option::of(any::<u8>()), option::of(any::<u8>()), option::of(any::<String>()));
-    let states = vec![NoAnswer::NotAsked, NoAnswer::Pending, NoAnswer::NotConfigured, NoAnswer::ProviderError, NoAnswer::OverBudget];
+    let states = vec![
+        NoAnswer::NotAsked,
+        NoAnswer::NotAskedKind,
+        NoAnswer::Pending,
+        NoAnswer::NotConfigured,
+        NoAnswer::ProviderError,
+        NoAnswer::OverBudget,
+    ];
     prop_oneof![
         reputation.prop_map(|(class, trust_factor, threat_level, threat_name)| Answer::Reputation(Reputation {
             class,

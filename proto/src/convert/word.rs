@@ -29,7 +29,7 @@ macro_rules! words {
 words!(file_kind: FileKind <-> FileKind { ElfExecutable, ElfLibrary, Script, Pe, Jar, KernelModule, PythonBytecode });
 words!(package_manager: PackageManager <-> PackageManager { Dpkg, Rpm });
 words!(level: Level <-> Level { Database, Signed });
-words!(fit: Fit <-> Fit { Match, Modified, NoDigest });
+words!(fit: Fit <-> Fit { Match, Modified, NoDigest, Compiled });
 words!(signing: Signing <-> Signing { Authenticode, Jar, KernelModule, Ima, Pgp });
 words!(flaw: Flaw <-> Flaw {
     Altered, BadSignature, Weak, Incomplete, Ambiguous, Malformed, Unsupported, TooLarge, Unread, UnknownKey, WrongUse, NoAnchor, BrokenChain,

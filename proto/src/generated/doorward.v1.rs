@@ -862,6 +862,8 @@ pub enum Fit {
     Match = 1,
     Modified = 2,
     NoDigest = 3,
+    /// Bytecode beside a source that is what its package put there.
+    Compiled = 4,
 }
 impl Fit {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -874,6 +876,7 @@ impl Fit {
             Self::Match => "FIT_MATCH",
             Self::Modified => "FIT_MODIFIED",
             Self::NoDigest => "FIT_NO_DIGEST",
+            Self::Compiled => "FIT_COMPILED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -883,6 +886,7 @@ impl Fit {
             "FIT_MATCH" => Some(Self::Match),
             "FIT_MODIFIED" => Some(Self::Modified),
             "FIT_NO_DIGEST" => Some(Self::NoDigest),
+            "FIT_COMPILED" => Some(Self::Compiled),
             _ => None,
         }
     }

@@ -60,7 +60,7 @@ fn package() -> impl Strategy<Value = PackageEvidence> {
         select(vec![PackageManager::Dpkg, PackageManager::Rpm]),
         [text(255), text(255), text(255)],
         select(vec![Level::Database, Level::Signed]),
-        select(vec![Fit::Match, Fit::Modified, Fit::NoDigest]),
+        select(vec![Fit::Match, Fit::Modified, Fit::NoDigest, Fit::Compiled]),
     )
         .prop_map(|(manager, [name, version, origin], level, fit)| PackageEvidence { manager, name, version, origin, level, fit })
 }

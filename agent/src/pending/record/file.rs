@@ -33,7 +33,7 @@ stored_words! {
     KindWord for FileKind { ElfExecutable, ElfLibrary, Script, Pe, Jar, KernelModule, PythonBytecode }
     ManagerWord for PackageManager { Dpkg, Rpm }
     LevelWord for Level { Database, Signed }
-    FitWord for Fit { Match, Modified, NoDigest }
+    FitWord for Fit { Match, Modified, NoDigest, Compiled }
     SigningWord for Signing { Authenticode, Jar, KernelModule, Ima, Pgp }
     FlawWord for Flaw {
         Altered, BadSignature, Weak, Incomplete, Ambiguous, Malformed, Unsupported, TooLarge, Unread, UnknownKey, WrongUse, NoAnchor,

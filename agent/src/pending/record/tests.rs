@@ -58,7 +58,7 @@ fn package() -> impl Strategy<Value = PackageEvidence> {
     let words = (
         prop::sample::select(vec![PackageManager::Dpkg, PackageManager::Rpm]),
         prop::sample::select(vec![Level::Database, Level::Signed]),
-        prop::sample::select(vec![Fit::Match, Fit::Modified, Fit::NoDigest]),
+        prop::sample::select(vec![Fit::Match, Fit::Modified, Fit::NoDigest, Fit::Compiled]),
     );
     (words, any::<[String; 3]>()).prop_map(|((manager, level, fit), [name, version, origin])| PackageEvidence {
         manager,
