@@ -141,12 +141,12 @@ async fn a_deny_of_what_hosts_cannot_do_without_that_was_drafted_before_anybody_
     let cms = TestCms::new().await;
     let shell = NamedSource::Package { manager: PackageManager::Dpkg, name: "dash".into() };
     // As a server that did not know the package would have kept it.
-    let drafted = SourceDecision { source: shell, owner: cms.profile, decision: Decision::Denied, comment: None };
+    let drafted = SourceDecision { source: shell, versions: None, owner: cms.profile, decision: Decision::Denied, comment: None };
     cms.store.draft_source(&drafted, "ada", cms.now()).await.unwrap();
     let refused = cms.allowlist.publish("default", "ada").await.unwrap_err();
     assert!(matches!(&refused, DecideError::Unblockable(_)) && refused.to_string().contains("package dash"), "{refused}");
     let policy = cms.allowlist.policies().current(cms.profile).await.unwrap();
-    assert_eq!(policy.package(PackageManager::Dpkg, "dash"), Listing::Unlisted, "nothing came into force");
+    assert_eq!(policy.package(PackageManager::Dpkg, "dash", "1"), Listing::Unlisted, "nothing came into force");
     decide(&cms, cms.profile, drafted.source, Decision::Undecided).await;
     cms.publish().await;
 }
