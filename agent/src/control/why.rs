@@ -143,7 +143,7 @@ impl Asked<'_> {
             steps,
             would_change,
             evidence: Some(evidence),
-            layer: layer::find(&file, &location, self.caller, self.mounts),
+            layer: layer::find(&file, location, self.caller, self.mounts),
             publisher,
             policy_revision: self.judge.lists().policy().head().revision,
             mode: settings.mode,
