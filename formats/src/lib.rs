@@ -1,4 +1,5 @@
-//! Readers of hostile bytes: what a file is ([`Kind`]) and what dpkg's database says ([`dpkg`]). Bytes in (`&[u8]` or
+//! Readers of hostile bytes: what a file is ([`Kind`]) and what dpkg's database says ([`dpkg`]), what a
+//! package archive brings ([`deb`]), and who signed the index it stands in ([`apt`], [`openpgp`]). Bytes in (`&[u8]` or
 //! `Read + Seek`), facts out. No file system, no clock, no threads; whoever calls opens the files and sets the deadlines.
 //!
 //! The promise, for any input whatever: no panic, no unbounded allocation (every size taken from the input has a named
@@ -7,16 +8,22 @@
 //! `fuzz/` at the top of the repository holds a target for each reader.
 #![forbid(unsafe_code)]
 
+pub mod apt;
 mod bytecode;
+pub mod compression;
+pub mod deb;
+mod deb822;
 pub mod dpkg;
 mod elf;
 mod jar;
 mod kind;
 mod module;
+pub mod openpgp;
 mod pe;
 mod script;
 mod source;
 
+pub use deb822::StanzaProblem;
 pub use elf::{Elf, ElfClass, ElfRole};
 pub use jar::named_like_jar;
 pub use kind::{FIRST_BYTES, Format, Guess, HEAD_BYTES, Kind, may_be_candidate};

@@ -15,6 +15,8 @@ const NEEDS: &[Need] = &[
     Need { program: "unshare", package: "util-linux" },
     Need { program: "python3", package: "python3" },
     Need { program: "pip3", package: "python3-pip" },
+    Need { program: "gpg", package: "gnupg" },
+    Need { program: "dpkg-deb", package: "dpkg" },
     Need { program: "protoc", package: "protobuf-compiler" },
 ];
 

@@ -1,12 +1,15 @@
 //! The readers by their outside: samples built here, byte for byte, and any bytes whatever.
 #![cfg(test)]
 
+mod apt;
 mod bounds;
+mod deb;
 mod dpkg;
 mod dpkg_hostile;
 mod elf;
 mod hostile;
 mod jar;
+mod openpgp;
 mod other;
 mod sample;
 mod script;
