@@ -1,6 +1,6 @@
 //! The long-lived stream between a host and the CMS, in domain words. The host is who its certificate says, so no message names it.
 
-use doorward_policy::{Mode, PathBytes, ScanId, Sha256, Status, UnverifiedAction};
+use doorward_policy::{KeyFingerprint, Mode, PathBytes, ScanId, Sha256, Status, UnverifiedAction};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -165,6 +165,9 @@ pub struct HostSettings {
     ///
     /// SECURITY: what is mounted below one of them is not meant: in a home folder anybody may mount a filesystem of his own.
     pub trusted_mounts: Vec<PathBytes>,
+    /// Keys of repositories whose signed archives count; none: those the host's own package manager uses.
+    #[serde(default)]
+    pub archive_keys: Vec<KeyFingerprint>,
 }
 
 /// Whether a policy was taken.

@@ -30,8 +30,8 @@ pub(super) enum Command {
         tag: String,
     },
     /// Change settings in draft: mode, coverage, unverified_action, allow_safe (0..2 or off), allow_unknown, allow_new_packages,
-    /// allow_new_publishers, package_level, reference_host, exclusions and trusted_mounts (separated by commas),
-    /// kill_on_bad_verdict
+    /// allow_new_publishers, package_level, reference_host, exclusions, trusted_mounts and archive_keys (separated by
+    /// commas), kill_on_bad_verdict
     Set {
         /// The profile
         name: String,
@@ -167,8 +167,8 @@ fn patch(settings: &[String]) -> Result<Map<String, Value>, Failure> {
             (key, "true" | "yes" | "on") if SWITCHES.contains(&key) => Value::Bool(true),
             (key, "false" | "no" | "off") if SWITCHES.contains(&key) => Value::Bool(false),
             ("reference_host", "" | "none") => Value::Null,
-            ("exclusions" | "trusted_mounts", "") => json!([]),
-            ("exclusions" | "trusted_mounts", paths) => json!(paths.split(',').collect::<Vec<_>>()),
+            ("exclusions" | "trusted_mounts" | "archive_keys", "") => json!([]),
+            ("exclusions" | "trusted_mounts" | "archive_keys", list) => json!(list.split(',').collect::<Vec<_>>()),
             (_, text) => json!(text),
         };
         if patch.insert(key.to_owned(), value).is_some() {

@@ -1,7 +1,7 @@
 //! The settings themselves. They are edited as a draft and mean nothing to hosts until published.
 
 use doorward_policy::auto_allow::{AllowUnknown, AutoAllowSettings};
-use doorward_policy::{HostId, Level, Mode, PathBytes, TrustRules, UnverifiedAction};
+use doorward_policy::{HostId, KeyFingerprint, Level, Mode, PathBytes, TrustRules, UnverifiedAction};
 use doorward_proto::uplink::CoverageKind;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,8 @@ pub struct Settings {
     pub kill_on_bad_verdict: bool,
     /// Mount points of filesystems nobody on a host can vouch for, whose executions are let be all the same, though reported.
     pub trusted_mounts: Vec<PathBytes>,
+    /// Keys of repositories whose signed archives count; none: those each host's own package manager uses.
+    pub archive_keys: Vec<KeyFingerprint>,
 }
 
 impl Default for Settings {
@@ -53,6 +55,7 @@ impl Default for Settings {
             exclusions: Vec::new(),
             kill_on_bad_verdict: false,
             trusted_mounts: Vec::new(),
+            archive_keys: Vec::new(),
         }
     }
 }
@@ -92,6 +95,7 @@ impl Settings {
             || self.exclusions != published.exclusions
             || self.kill_on_bad_verdict != published.kill_on_bad_verdict
             || self.trusted_mounts != published.trusted_mounts
+            || self.archive_keys != published.archive_keys
     }
 
     /// What publishing this draft would change, in the order of the settings.

@@ -281,6 +281,7 @@ impl Store {
             exclusions: settings.exclusions,
             kill_on_bad_verdict: settings.kill_on_bad_verdict,
             trusted_mounts: settings.trusted_mounts,
+            archive_keys: settings.archive_keys,
         }))
     }
 

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::{ConvertError, Fault, cut, field, word};
 use crate::limit::{
-    CAPABILITIES_MAX, EXCLUSIONS_MAX, NAME_BYTES_MAX, SCAN_ROOTS_MAX, SENTENCE_BYTES_MAX, THREAT_SCORE_MAX, TRUSTED_MOUNTS_MAX,
-    WORD_BYTES_MAX,
+    ARCHIVE_KEYS_MAX, CAPABILITIES_MAX, EXCLUSIONS_MAX, NAME_BYTES_MAX, SCAN_ROOTS_MAX, SENTENCE_BYTES_MAX, THREAT_SCORE_MAX,
+    TRUSTED_MOUNTS_MAX, WORD_BYTES_MAX,
 };
 use crate::uplink::{
     Command, CommandBody, CommandResult, Hello, HostSettings, PolicyState, ScanProgress, SettingsState, StartScan, Verdict, Welcome,
@@ -117,6 +117,7 @@ impl TryFrom<v1::HostSettings> for HostSettings {
     fn try_from(message: v1::HostSettings) -> Result<Self, ConvertError> {
         let mount_point = |path: Bytes| field::normal_path("HostSettings.trusted_mounts", &path);
         let prefix = |path: Bytes| field::path("HostSettings.exclusions", &path);
+        let key = |key: Bytes| field::key_fingerprint("HostSettings.archive_keys", &key);
         Ok(Self {
             revision: message.revision,
             mode: word::mode("HostSettings.mode", message.mode)?,
@@ -126,6 +127,7 @@ impl TryFrom<v1::HostSettings> for HostSettings {
             exclusions: field::list("HostSettings.exclusions", message.exclusions, EXCLUSIONS_MAX, prefix)?,
             kill_on_bad_verdict: message.kill_on_bad_verdict,
             trusted_mounts: field::list("HostSettings.trusted_mounts", message.trusted_mounts, TRUSTED_MOUNTS_MAX, mount_point)?,
+            archive_keys: field::list("HostSettings.archive_keys", message.archive_keys, ARCHIVE_KEYS_MAX, key)?,
         })
     }
 }
@@ -142,6 +144,7 @@ impl From<HostSettings> for v1::HostSettings {
             exclusions: settings.exclusions.iter().take(EXCLUSIONS_MAX).map(cut::path).collect(),
             kill_on_bad_verdict: settings.kill_on_bad_verdict,
             trusted_mounts: mount_points.take(TRUSTED_MOUNTS_MAX).map(cut::path).collect(),
+            archive_keys: settings.archive_keys.iter().take(ARCHIVE_KEYS_MAX).map(|key| Bytes::copy_from_slice(key.as_bytes())).collect(),
         }
     }
 }

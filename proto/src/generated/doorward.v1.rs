@@ -1163,6 +1163,10 @@ pub struct HostSettings {
     /// below it.
     #[prost(bytes = "bytes", repeated, tag = "8")]
     pub trusted_mounts: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Fingerprints of the repository keys that count for package archives, at most 64 of 20 or 32 bytes; none: the keys the host's own
+    /// package manager uses.
+    #[prost(bytes = "bytes", repeated, tag = "9")]
+    pub archive_keys: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// Whether a policy was taken.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,7 +1,7 @@
 //! Every limit, in both directions: what is within passes untouched, what is beyond is refused inwards and cut outwards.
 
 use bytes::Bytes;
-use doorward_policy::PathBytes;
+use doorward_policy::{KeyFingerprint, PathBytes};
 use doorward_policy::{PackageEvidence, PublisherEvidence};
 use doorward_proto::ConvertError;
 use doorward_proto::convert::Fault;
@@ -184,6 +184,8 @@ fn limits_of_the_stream() -> Vec<Limit> {
         limit!("HostSettings.exclusions", EXCLUSIONS_MAX, HostSettings, v1::HostSettings, HostSettings::default(), exclusions = paths, wire_paths),
         limit!("HostSettings.trusted_mounts", TRUSTED_MOUNTS_MAX, HostSettings, v1::HostSettings, HostSettings::default(),
             trusted_mounts = |count| vec![PathBytes::new("/srv"); count], |count| vec![Bytes::from_static(b"/srv"); count]),
+        limit!("HostSettings.archive_keys", ARCHIVE_KEYS_MAX, HostSettings, v1::HostSettings, HostSettings::default(),
+            archive_keys = |count| vec![KeyFingerprint::V4([1; 20]); count], |count| vec![Bytes::from_static(&[1; 20]); count]),
         limit!("PolicyState.refused", SENTENCE_BYTES_MAX, PolicyState, v1::PolicyState,
             PolicyState { epoch: 1, revision: 1, refused: None }, refused = some_text, text),
         limit!("SettingsState.refused", SENTENCE_BYTES_MAX, SettingsState, v1::SettingsState,

@@ -1,8 +1,8 @@
 //! Any domain value, within the contract's limits. Texts are any text, paths any bytes, numbers any number.
 
 use doorward_policy::{
-    Blake3, Evidence, FileKind, Fit, HostId, Level, Md5, Mode, PackageEvidence, PackageManager, PathBytes, ProfileId, PublisherEvidence,
-    ScanId, Sha1, Sha256, Signing, SourceKey, Status, TrustRules, UnverifiedAction, Use,
+    Blake3, Evidence, FileKind, Fit, HostId, KeyFingerprint, Level, Md5, Mode, PackageEvidence, PackageManager, PathBytes, ProfileId,
+    PublisherEvidence, ScanId, Sha1, Sha256, Signing, SourceKey, Status, TrustRules, UnverifiedAction, Use,
 };
 use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, RenewRequest, RenewResponse};
 use doorward_proto::report::{
@@ -307,9 +307,20 @@ fn settings() -> impl Strategy<Value = HostSettings> {
         vec(path(), 0..4),
         any::<bool>(),
         vec(mount_point(), 0..4),
+        vec(select(vec![KeyFingerprint::V4([3; 20]), KeyFingerprint::V6([4; 32])]), 0..4),
     )
         .prop_map(
-            |(revision, mode, coverage, unverified_action, maintenance_until, exclusions, kill_on_bad_verdict, trusted_mounts)| {
+            |(
+                revision,
+                mode,
+                coverage,
+                unverified_action,
+                maintenance_until,
+                exclusions,
+                kill_on_bad_verdict,
+                trusted_mounts,
+                archive_keys,
+            )| {
                 HostSettings {
                     revision,
                     mode,
@@ -319,6 +330,7 @@ fn settings() -> impl Strategy<Value = HostSettings> {
                     exclusions,
                     kill_on_bad_verdict,
                     trusted_mounts,
+                    archive_keys,
                 }
             },
         )
