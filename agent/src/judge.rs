@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
-use doorward_policy::{Evidence, Judgement, Md5, PathBytes, Response, Sha256, Standing, Status, Subject, Verdict, judge, respond, status};
+use doorward_policy::{
+    Evidence, Judgement, Level, PackageEvidence, PathBytes, Response, Sha256, Standing, Status, Subject, Verdict, judge, respond, status,
+};
 use doorward_proto::uplink;
 
 use crate::exec::mount::below;
-use crate::identify::{Identified, Identity};
+use crate::identify::{Digests, Identified, Identity};
 use crate::list::{ClosureClaim, Lists, Stamp};
 use crate::trust::Trust;
 
@@ -103,12 +105,27 @@ impl Judge {
         self.trust.current().zip(below).is_some_and(|(trust, path)| trust.lists_digest(&path))
     }
 
-    /// What packages say of content with this MD5 at this path. Nothing without a path that was proven.
+    /// What packages say of content with these digests at this path. Nothing without a path that was proven.
     #[must_use]
-    pub fn evidence(&self, path: Option<&PathBytes>, md5: Option<&Md5>) -> Evidence {
+    pub fn evidence(&self, path: Option<&PathBytes>, digests: &Digests) -> Evidence {
         let path = path.and_then(|path| self.below_root(path));
-        let package = path.zip(self.trust.current()).and_then(|(path, trust)| trust.evidence(&path, md5));
+        let settings = self.lists.settings();
+        let package = path.and_then(|path| self.trust.evidence(&path, digests, &settings.archive_keys));
         Evidence { package, publisher: None }
+    }
+
+    /// As [`Self::evidence`] for a caller that has asked the database already, for a path below the root.
+    #[must_use]
+    pub fn strengthen(&self, path: &PathBytes, file: &Sha256, database: Option<PackageEvidence>) -> Option<PackageEvidence> {
+        let settings = self.lists.settings();
+        self.trust.ledger().evidence(&self.trust.place(path.as_bytes()), file, database, &settings.archive_keys)
+    }
+
+    /// Whether the package manager's scripts and what it unpacks need a signed archive here like everything else: the profile asks for
+    /// them, and apt brings archives before it unpacks them.
+    #[must_use]
+    pub fn wants_signed_transactions(&self) -> bool {
+        self.lists.rules().package_level == Level::Signed && self.trust.ledger().is_told()
     }
 
     /// Rises after every change that may bear on any file, packages included; not after those that are about single files.

@@ -147,8 +147,11 @@ fn watch_packages(agent: &Arc<Agent>) -> Option<trust::Watch> {
         move |outcome: Result<(), trust::TrustError>| match outcome {
             Ok(()) => {
                 agent.judge.closure().find(&agent.identifier, &agent.settings.root);
+                agent.forget_unused_archives();
                 tracing::info!("packages changed; their files are vouched for from now on");
             }
+            // dpkg is at work; it will be read when that is over.
+            Err(trust::TrustError::Unsettled) if trust::transaction_is_open(agent.judge.trust().root()) => {}
             Err(error) => {
                 agent.health.note(FailureReason::DpkgError);
                 tracing::warn!(%error, "the package database cannot be read again; what was read before stays valid");

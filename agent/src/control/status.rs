@@ -8,6 +8,8 @@ use doorward_proto::report::Coverage;
 use doorward_proto::uplink::{ScanProgress, ScanState};
 use serde::{Deserialize, Serialize};
 
+use super::trust::PackageCounts;
+
 /// How the daemon is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -35,6 +37,9 @@ pub struct Status {
     pub awaiting: u64,
     /// Reports dropped since the store was made.
     pub dropped: u64,
+    /// Packages by what vouches for them.
+    #[serde(default)]
+    pub packages: PackageCounts,
     /// What is watched and what is not.
     pub coverage: Coverage,
     /// The scan under way.
@@ -106,6 +111,8 @@ impl fmt::Display for Status {
         line(f, "settings", &format!("revision {}", self.settings_revision))?;
         line(f, "reports", &format!("{} waiting, {} dropped; {} files await a verdict", self.pending, self.dropped, self.awaiting))?;
         line(f, "executions", &format!("{} seen, {} judged, {} unresolved", executions.seen, executions.judged, executions.unresolved))?;
+        let PackageCounts { installed, signed } = self.packages;
+        line(f, "packages", &format!("{signed} of {installed} by signed archives, the rest by the local database alone"))?;
         line(f, "scan", &self.scan.as_ref().map_or_else(|| "none under way".to_owned(), scan_line))?;
         self.fmt_coverage(f)?;
         for (code, count) in &self.failures {

@@ -111,7 +111,7 @@ impl Asked<'_> {
             let size = file.metadata().map_or(0, |file| file.len());
             return Ok(self.never_judged(shown, size, &settings));
         };
-        let evidence = self.judge.evidence(location.proven(), identified.digests.md5.as_ref());
+        let evidence = self.judge.evidence(location.proven(), &identified.digests);
         let verdict = (self.verdict)(&identified.digests.sha256);
         let subject = self.judge.subject_with(&identified, &evidence, verdict.as_ref());
         let rules = self.judge.lists().rules();

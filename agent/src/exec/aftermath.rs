@@ -23,7 +23,7 @@ use super::process::capture as facts;
 use super::queue::Queue;
 use super::reader::{Manner, Sighting, user_of};
 use crate::health::{FailureReason, Health};
-use crate::identify::Identity;
+use crate::identify::{Attributes, Identified, Identity};
 use crate::judge::{Basis, Judge};
 use crate::system::group::Group;
 use crate::system::{lease, process};
@@ -355,4 +355,13 @@ fn runs(pid: i32, inode: u64) -> bool {
 /// Whether the inode is in the state in which it was judged.
 pub(super) fn is_still(file: &File, identity: &Identity) -> bool {
     fstat(file).is_ok_and(|stat| Identity::of(identity.filesystem, &stat) == *identity)
+}
+
+/// Whether nothing but the change time moved since the file was identified.
+pub(super) fn is_same_but_for_names(file: &File, identified: &Identified) -> bool {
+    fstat(file).is_ok_and(|stat| {
+        let (then, now) = (identified.identity, Identity::of(identified.identity.filesystem, &stat));
+        let attributes = Attributes::of(&stat);
+        (now.inode, now.size) == (then.inode, then.size) && attributes.modified_at == identified.attributes.modified_at
+    })
 }

@@ -34,6 +34,10 @@ pub(super) fn is_of_package_manager(
     identifier: &Identifier,
     mounts: &Mounts,
 ) -> bool {
+    // SECURITY: what a signed archive brought is settled before anybody asks here; the rest has no business in a transaction.
+    if judge.wants_signed_transactions() {
+        return false;
+    }
     let Some(path) = execution.location.proven().and_then(|path| judge.below_root(path)) else { return false };
     !execution.user_writable_folder
         && (only_root_writes && is_its_script(execution, &path, judge, identifier, mounts)
@@ -74,7 +78,7 @@ fn is_package_manager(pid: i32, judge: &Judge, identifier: &Identifier, mounts: 
     let proven = || {
         let program = executable::find(pid, mounts)?;
         let known = identifier.file(&executable::open_for_reading(&program)?, PACKAGE.as_bytes(), true, &|| false).ok()??;
-        judge.evidence(locate(&program, mounts).proven(), known.digests.md5.as_ref()).package
+        judge.evidence(locate(&program, mounts).proven(), &known.digests).package
     };
     proven().is_some_and(|package| package.manager == PackageManager::Dpkg && package.name == PACKAGE && package.fit == Fit::Match)
 }

@@ -1,6 +1,7 @@
 //! What becomes of an execution once its file is identified: answered, judged, counted, remembered, and reported when it matters to
 //! people. Whoever waits is answered first; everything else comes after.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,11 +13,11 @@ use nix::errno::Errno;
 use nix::sys::eventfd::EventFd;
 
 use super::Counters;
-use super::aftermath::{After, Aftermath, Allowed, is_still};
+use super::aftermath::{After, Aftermath, Allowed, is_same_but_for_names, is_still};
 use super::cold::Waiter;
 use super::deferred::Deferred;
 use super::held::{Held, Target};
-use super::history::{History, Note};
+use super::history::{Executed, History, Note};
 use super::location::Location;
 use super::parked::{Parked, Waiting};
 use super::queue::Queue;
@@ -27,6 +28,7 @@ use crate::identify::{Identified, Identity};
 use crate::judge::{Basis, Judge, Judged};
 use crate::system::group::{Answer, Class};
 use crate::system::process;
+use crate::trust::transaction_is_open;
 
 /// An execution, as it was captured when its event was read.
 #[derive(Debug, Clone)]
@@ -156,7 +158,7 @@ impl Outcomes {
     /// Tells the kernel, unless somebody did; allows only content that is still what was judged. Gives the answer that stands.
     fn answer(&self, held: &Arc<Held>, execution: &Execution, file: &Identified, decision: Decision, footing: Footing) -> Answer {
         let wanted = if decision.response == Response::Allow { Answer::Allow } else { Answer::Deny };
-        let has_changed = wanted == Answer::Allow && !is_still(held.file(), &file.identity);
+        let has_changed = wanted == Answer::Allow && !self.is_still(held.file(), file);
         if has_changed {
             self.health.note(FailureReason::DigestChanged);
         }
@@ -174,6 +176,12 @@ impl Outcomes {
             self.follow(Arc::clone(held), execution, allowance);
         }
         given
+    }
+
+    /// Whether the content is what was judged. A package manager at work gives and takes names of what it replaces, which moves the change
+    /// time and nothing else.
+    fn is_still(&self, held: &File, file: &Identified) -> bool {
+        is_still(held, &file.identity) || is_same_but_for_names(held, file) && transaction_is_open(self.judge.trust().root())
     }
 
     /// Ends what should not have begun, and has all that run looked through: it may have left children.
@@ -204,12 +212,16 @@ impl Outcomes {
     }
 
     /// Evidence by the proven path. What root runs from memory has none: container runtimes start themselves from a copy there, and a
-    /// copy is what it is a copy of.
+    /// copy is what it is a copy of. Nor has what lost its name since it was opened, as happens to whatever a package replaces: it is what
+    /// it was when this very inode was met at its place with this content.
     fn evidence(&self, execution: &Execution, file: &Identified) -> Evidence {
-        let evidence = self.judge.evidence(execution.location.proven(), file.digests.md5.as_ref());
+        let evidence = self.judge.evidence(execution.location.proven(), &file.digests);
         let is_roots_copy = execution.manner == Manner::Late && execution.process.uid == Some(0) && evidence.package.is_none();
-        let executed = is_roots_copy.then(|| self.history.of(&file.digests.sha256)).flatten();
-        let original = executed.and_then(|executed| executed.evidence.package).filter(|package| package.fit == Fit::Match);
+        let is_nameless = execution.location.is_nameless() && evidence.package.is_none();
+        let is_same_inode = |known: &Identity| (known.filesystem, known.inode) == (file.identity.filesystem, file.identity.inode);
+        let was_here = |executed: &Executed| is_roots_copy || executed.identities.iter().any(is_same_inode);
+        let executed = (is_roots_copy || is_nameless).then(|| self.history.of(&file.digests.sha256)).flatten();
+        let original = executed.filter(was_here).and_then(|executed| executed.evidence.package).filter(|package| package.fit == Fit::Match);
         Evidence { package: evidence.package.or(original), ..evidence }
     }
 
@@ -256,7 +268,7 @@ impl Outcomes {
 
     /// Tells the CMS of a file whose execution waits for its answer.
     fn report_waiting(&self, execution: &Execution, file: &Identified) {
-        let evidence = self.judge.evidence(execution.location.proven(), file.digests.md5.as_ref());
+        let evidence = self.judge.evidence(execution.location.proven(), &file.digests);
         // It waits for an answer, which must not wait for the recorder.
         if self.reports.offer(ReportBody::Observation(observation(execution, file, evidence))).is_err() {
             self.health.note(FailureReason::ReportDropped);

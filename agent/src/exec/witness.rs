@@ -124,6 +124,12 @@ impl Bench {
             Ok(None) if self.inode(file).is_ok_and(|inode| is_same(inode.identity)) => {
                 self.outcomes.not_a_candidate(waiting, job.key.identity, job.only_root_writes);
             }
+            // Whoever still waits has not run yet, and is answered only while the file stays what was read.
+            Ok(Some(found)) if (found.identity.inode, found.identity.size) == (job.key.identity.inode, job.key.identity.size) => {
+                let (held, ran): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|waiter| waiter.held.is_some());
+                self.conclude(held, job, &found);
+                unjudged(ran, FailureReason::DigestChanged);
+            }
             Ok(_) => unjudged(waiting, FailureReason::DigestChanged),
             Err(SkipReason::Stopped) if self.is_stopping.load(Ordering::Relaxed) => {}
             Err(reason) => unjudged(waiting, reason.into()),

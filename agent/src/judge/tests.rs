@@ -49,7 +49,7 @@ impl TestRoot {
     fn judged(&self, name: &str) -> Judged {
         let file = self.identified(name);
         let path = PathBytes::new(self.path.join(name).as_os_str().as_bytes());
-        let evidence = self.judge.evidence(Some(&path), file.digests.md5.as_ref());
+        let evidence = self.judge.evidence(Some(&path), &file.digests);
         self.judge.judge(&file.digests.sha256, &file.identity, &evidence)
     }
 }
@@ -97,7 +97,7 @@ fn a_path_outside_the_root_or_none_at_all_earns_nothing() {
     let file = root.identified("usr/bin/packaged");
     let outside = PathBytes::new(*b"/usr/bin/packaged");
     for path in [Some(&outside), None] {
-        assert!(root.judge.evidence(path, file.digests.md5.as_ref()).package.is_none(), "{path:?}");
+        assert!(root.judge.evidence(path, &file.digests).package.is_none(), "{path:?}");
     }
     assert!(!root.judge.wants_md5(&outside));
     let inside = PathBytes::new(root.path.join("usr/bin/packaged").as_os_str().as_bytes());

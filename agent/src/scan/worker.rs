@@ -299,7 +299,7 @@ impl<'a> Worker<'a> {
             Some((package, fit, trust.describe(package, fit)))
         });
         let package = claim.as_ref().map(|(package, fit, _)| (*package, *fit));
-        let evidence = Evidence { package: claim.map(|(.., evidence)| evidence), publisher: None };
+        let evidence = Evidence { package: scan.judge.strengthen(&path, &file, claim.map(|(.., evidence)| evidence)), publisher: None };
         let settled = scan.judge.settle(&path, &file, &evidence);
         if let Some((package, fit)) = package {
             self.part.inventory.count(package, settled == Settled::Package, fit);

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
-use doorward_policy::{Md5, PathBytes};
+use doorward_policy::{KeyFingerprint, Md5, PackageEvidence, PathBytes};
 
-use super::{PackageTrust, TrustError, unpacked};
+use super::{Ledger, PackageTrust, TrustError, unpacked};
+use crate::identify::Digests;
 
 /// Shared by everyone who asks; asking takes no lock.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct Trust {
     generation: AtomicU64,
     /// When dpkg's lists had last changed when they were read.
     lists_changed: ArcSwapOption<(i64, i64)>,
+    ledger: Ledger,
 }
 
 impl Trust {
@@ -24,6 +26,12 @@ impl Trust {
     /// why there is none.
     #[must_use]
     pub fn open(root: &Path) -> (Self, Option<TrustError>) {
+        Self::with_ledger(root, Ledger::in_memory())
+    }
+
+    /// As [`Self::open`], with what was seen in signed archives.
+    #[must_use]
+    pub fn with_ledger(root: &Path, ledger: Ledger) -> (Self, Option<TrustError>) {
         let lists_changed = unpacked::lists_changed(root).map(Arc::new);
         let (current, error) = match PackageTrust::load(root) {
             Ok(current) => (current.map(Arc::new), None),
@@ -35,6 +43,7 @@ impl Trust {
                 current: ArcSwapOption::new(current),
                 generation: AtomicU64::new(0),
                 lists_changed: ArcSwapOption::new(lists_changed),
+                ledger,
             },
             error,
         )
@@ -71,6 +80,27 @@ impl Trust {
         Ok(())
     }
 
+    /// What packages say of content with these digests at this path: the database, and over it the ledger, as far as its archives are
+    /// signed by `keys`, or by anybody when there are none.
+    #[must_use]
+    pub fn evidence(&self, path: &PathBytes, digests: &Digests, keys: &[KeyFingerprint]) -> Option<PackageEvidence> {
+        let database = self.current().and_then(|current| current.evidence(path, digests.md5.as_ref()));
+        self.ledger.evidence(&self.place(path.as_bytes()), &digests.sha256, database, keys)
+    }
+
+    /// Where a path really lies, relative to the root.
+    #[must_use]
+    pub fn place(&self, path: &[u8]) -> Vec<u8> {
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        self.current().map_or_else(|| path.to_vec(), |current| current.place(path).into_owned())
+    }
+
+    /// What was seen in signed archives.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Whether dpkg is at work, or was since the database was last read: only then can [`Trust::was_unpacked`] say yes.
     #[must_use]
     pub fn is_behind(&self) -> bool {
@@ -86,6 +116,6 @@ impl Trust {
     /// Rises after every change, so that what was concluded before can be told from what holds now.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        self.generation.load(Ordering::Acquire).wrapping_add(self.ledger.generation())
     }
 }

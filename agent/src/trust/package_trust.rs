@@ -1,5 +1,6 @@
 //! One generation of package trust: what every installed package claimed at one moment.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use doorward_formats::dpkg::UsrMerge;
@@ -85,6 +86,17 @@ impl PackageTrust {
         let path = self.usr_merge.canonical(path.strip_prefix(b"/").unwrap_or(path));
         let claims = self.claims.to(&path);
         (!claims.is_empty()).then_some(Owner { trust: self, claims })
+    }
+
+    /// Where a path relative to the root really lies.
+    #[must_use]
+    pub(super) fn place<'a>(&self, path: &'a [u8]) -> Cow<'a, [u8]> {
+        self.usr_merge.canonical(path)
+    }
+
+    /// Packages with files in place, as dpkg writes them, and their versions.
+    pub fn installed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.packages.iter().map(|package| (&*package.name, &*package.version))
     }
 
     /// Whether a package lists a digest for this path, so that MD5 is worth taking.

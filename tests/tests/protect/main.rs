@@ -14,6 +14,7 @@ mod hold;
 mod ignore;
 mod mount;
 mod package;
+mod signed;
 mod turned;
 mod unprotected;
 
