@@ -203,7 +203,8 @@ impl Desk {
 
 /// The open file that a request needs.
 fn along(file: Option<File>) -> Result<File, Refusal> {
-    file.filter(is_readable).ok_or_else(|| Refusal::new(RefusalCode::Malformed, "no readable open file came with the question"))
+    file.filter(is_readable)
+        .ok_or_else(|| Refusal::new(RefusalCode::Malformed, "no open file came with the question, or one that is not open for reading"))
 }
 
 /// Places for requests under way, by user.
