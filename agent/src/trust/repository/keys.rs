@@ -1,6 +1,6 @@
 //! Which keys count for which source: those apt itself would take, and of them only the pinned ones when any are pinned.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use doorward_formats::apt::SignedBy;
 use doorward_formats::openpgp::{KEYRING_BYTES_MAX, Keyring};
@@ -52,7 +52,7 @@ impl<'a> Keys<'a> {
         self.for_all.get_or_insert_default()
     }
 
-    fn add(&mut self, keyring: &mut Keyring, path: &PathBuf) {
+    fn add(&mut self, keyring: &mut Keyring, path: &Path) {
         let mut bytes = Vec::new();
         let outcome = match read::whole(path, KEYRING_BYTES_MAX as u64, &mut bytes) {
             Ok(true) => keyring.add(&bytes).map_err(|problem| format!("{}: {problem}", path.display())),

@@ -218,7 +218,7 @@ fn entries(packed: File, compression: Compression, listed: StrongDigest, number:
         }
     }
     io::copy(&mut digesting, &mut io::sink()).map_err(|error| error.to_string())?;
-    if digesting.into_inner().is_listed() { Ok(entries) } else { Err("its digest is not the one its Release file lists".to_owned()) }
+    if digesting.into_inner().into_verdict() { Ok(entries) } else { Err("its digest is not the one its Release file lists".to_owned()) }
 }
 
 /// Digests what passes, in the algorithm that was listed.
@@ -234,7 +234,7 @@ impl<R: Read> Digesting<R> {
         Self { reader, listed, sha256: sha2::Sha256::new(), sha512: sha2::Sha512::new() }
     }
 
-    fn is_listed(self) -> bool {
+    fn into_verdict(self) -> bool {
         match self.listed {
             StrongDigest::Sha256(listed) => Sha256::new(self.sha256.finalize().into()) == listed,
             StrongDigest::Sha512(listed) => self.sha512.finalize()[..] == listed,
