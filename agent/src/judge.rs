@@ -3,23 +3,27 @@
 //!
 //! Reads memory only; whoever calls has identified the file already.
 
+use std::ffi::CString;
 use std::sync::Arc;
 
 use doorward_policy::{
-    Evidence, Judgement, Level, PackageEvidence, PathBytes, Response, Sha256, Standing, Status, Subject, Verdict, judge, respond, status,
+    DigestAlgorithm, Evidence, Fit, Judgement, Level, PackageEvidence, PathBytes, Response, Row, Sha256, Standing, Status, Subject,
+    Verdict, judge, respond, status,
 };
+use doorward_proto::report::Source;
 use doorward_proto::uplink;
 
-use crate::exec::mount::below;
+use crate::exec::mount::{Mounts, below};
+use crate::exec::walk::walk;
 use crate::identify::{Digests, Identified, Identity};
 use crate::list::{ClosureClaim, Lists, Stamp};
-use crate::trust::Trust;
+use crate::trust::{Publishers, Trust};
 
 mod closure;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use closure::Closure;
+pub use closure::{Closure, Member};
 
 /// How bad a file is on this host, in rising order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +52,18 @@ impl Judged {
     #[must_use]
     pub fn is_bad(&self) -> bool {
         self.trouble() != Trouble::None
+    }
+
+    /// The source whose word settled it, so that the file itself need not be told of.
+    #[must_use]
+    pub fn settled_by(&self) -> Option<Source> {
+        let facts = &self.subject.facts;
+        match self.judgement.row {
+            _ if self.is_bad() => None,
+            Row::Package => facts.package.as_ref().map(|package| package.evidence.clone().into()),
+            Row::Publisher => facts.publisher.as_ref().map(|publisher| publisher.evidence.clone().into()),
+            _ => None,
+        }
     }
 
     /// How bad it is.
@@ -89,20 +105,35 @@ pub struct Judge {
     trust: Arc<Trust>,
     closure: Arc<Closure>,
     root: PathBytes,
+    publishers: Arc<Publishers>,
 }
 
 impl Judge {
     /// `root` is where the file system that packages know begins; `/` but for tests and images.
     #[must_use]
-    pub const fn new(lists: Arc<Lists>, trust: Arc<Trust>, closure: Arc<Closure>, root: PathBytes) -> Self {
-        Self { lists, trust, closure, root }
+    pub fn new(lists: Arc<Lists>, trust: Arc<Trust>, closure: Arc<Closure>, root: PathBytes) -> Self {
+        let publishers = Arc::new(Publishers::without_anchors(doorward_service::Clock::system()));
+        Self { lists, trust, closure, root, publishers }
     }
 
-    /// Whether a package lists an MD5 for this path, so that it should be computed along with the other digests.
+    /// Judges by these publishers too.
     #[must_use]
-    pub fn wants_md5(&self, path: &PathBytes) -> bool {
+    pub fn with_publishers(self, publishers: Arc<Publishers>) -> Self {
+        Self { publishers, ..self }
+    }
+
+    /// The algorithm in which a package lists this path's digest, when it is to be taken along with those taken in any case.
+    #[must_use]
+    pub fn wanted_digest(&self, path: &PathBytes) -> Option<DigestAlgorithm> {
+        let below = self.below_root(path)?;
+        self.trust.current()?.wanted_digest(&below)
+    }
+
+    /// Whether a package lists a digest for this path, so that its content may be vouched for.
+    #[must_use]
+    pub fn lists_digest(&self, path: &PathBytes) -> bool {
         let below = self.below_root(path);
-        self.trust.current().zip(below).is_some_and(|(trust, path)| trust.lists_digest(&path))
+        self.trust.current().zip(below).is_some_and(|(trust, path)| trust.owner(&path).is_some_and(|owner| owner.lists_digest()))
     }
 
     /// What packages say of content with these digests at this path. Nothing without a path that was proven.
@@ -114,7 +145,13 @@ impl Judge {
         Evidence { package, publisher: None }
     }
 
-    /// As [`Self::evidence`] for a caller that has asked the database already, for a path below the root.
+    /// Everything that is known of an identified file at this path: what packages say, and publishers as far as they were looked for.
+    #[must_use]
+    pub fn evidence_of(&self, path: Option<&PathBytes>, file: &Identified) -> Evidence {
+        Evidence { publisher: self.publishers.evidence(file), ..self.evidence(path, &file.digests) }
+    }
+
+    /// As [`Self::evidence`] for a caller that has asked the databases already, for a path below the root.
     #[must_use]
     pub fn strengthen(&self, path: &PathBytes, file: &Sha256, database: Option<PackageEvidence>) -> Option<PackageEvidence> {
         let settings = self.lists.settings();
@@ -128,10 +165,21 @@ impl Judge {
         self.lists.rules().package_level == Level::Signed && self.trust.ledger().is_told()
     }
 
-    /// Rises after every change that may bear on any file, packages included; not after those that are about single files.
+    /// What the package of its source says of bytecode at this path that no package owns; nobody but root can write its folder or those
+    /// above. Reads the source.
+    #[must_use]
+    pub fn package_of_source(&self, path: &PathBytes, file: &Identity, mounts: &Mounts) -> Option<PackageEvidence> {
+        let (trust, below) = self.trust.current().zip(self.below_root(path))?;
+        let folder = path.as_bytes().strip_suffix(path.file_name())?.strip_suffix(b"/")?;
+        let folder = walk(folder, mounts).ok()?.file;
+        let package = trust.compiled(&below, file, folder, &CString::new(path.file_name()).ok()?)?;
+        Some(trust.describe(package, Fit::Compiled))
+    }
+
+    /// Rises after every change that may bear on any file, packages and anchors included; not after those that are about single files.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.lists.generation().wrapping_add(self.trust.generation())
+        self.lists.generation().wrapping_add(self.trust.generation()).wrapping_add(self.publishers.generation())
     }
 
     /// What a judgement of this file rests on. To be read before judging what is to be remembered.
@@ -169,7 +217,7 @@ impl Judge {
     }
 
     fn claim(&self, identity: &Identity) -> ClosureClaim {
-        if self.closure.holds(identity) { ClosureClaim::Member } else { ClosureClaim::Outside }
+        self.closure.claim(identity)
     }
 
     /// The published lists and settings.
@@ -182,6 +230,12 @@ impl Judge {
     #[must_use]
     pub const fn trust(&self) -> &Arc<Trust> {
         &self.trust
+    }
+
+    /// Whose signatures are known.
+    #[must_use]
+    pub const fn publishers(&self) -> &Arc<Publishers> {
+        &self.publishers
     }
 
     /// The files the host cannot run without.

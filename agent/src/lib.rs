@@ -5,8 +5,6 @@
 //! [`run`] ties them together and reads as the daemon's story. Unsafe code lives in [`system`] and nowhere else.
 #![deny(unsafe_code)]
 
-// CLAIM 19:05 (lead): config/ and cli/ and main.rs are being written by the lead right now (in agent/src/cli, agent/src/config).
-// A3: write exec, control, run; cli calls run::run(settings) and control::ask(...). The lead removes this comment when done.
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -19,6 +17,7 @@ pub mod judge;
 pub mod list;
 pub mod pending;
 pub mod run;
+pub mod sandbox;
 pub mod scan;
 pub mod system;
 pub mod trust;

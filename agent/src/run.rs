@@ -4,16 +4,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward_policy::PackageManager;
 use doorward_service::{Clock, Exit, Lifecycle, notify};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 mod agent;
+mod closure;
 mod command;
 mod desk;
 mod insist;
 mod inventory;
 mod scan;
+mod source;
 mod turning;
 mod upkeep;
 mod watching;
@@ -119,6 +122,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let _packages = watch_packages(&agent);
     let uplink = start_uplink(&agent, &lifecycle);
     drop(lifecycle.spawn(watching::keep_watching(Arc::clone(&agent), lifecycle.cancel())));
+    drop(lifecycle.spawn(closure::look_after(Arc::clone(&agent), lifecycle.cancel())));
     upkeep::start(&agent, &lifecycle);
     let control = start_control(&agent, &uplink, &lifecycle);
 
@@ -140,27 +144,30 @@ async fn open(settings: Settings, credential: Credential) -> Result<Arc<Agent>, 
     tokio::task::spawn_blocking(move || Agent::open(settings, credential, Clock::system())).await.unwrap_or(Err(RunError::Panicked))
 }
 
-/// Follows the package database; each new generation brings new inodes for the closure too.
+/// Follows the package databases; each new generation brings new inodes for the closure too.
 fn watch_packages(agent: &Arc<Agent>) -> Option<trust::Watch> {
     let told = {
         let agent = Arc::clone(agent);
-        move |outcome: Result<(), trust::TrustError>| match outcome {
+        move |outcome: Result<(), trust::Unread>| match outcome {
             Ok(()) => {
                 agent.judge.closure().find(&agent.identifier, &agent.settings.root);
                 agent.forget_unused_archives();
+                agent.packages_read.notify_one();
                 tracing::info!("packages changed; their files are vouched for from now on");
             }
-            // dpkg is at work; it will be read when that is over.
-            Err(trust::TrustError::Unsettled) if trust::transaction_is_open(agent.judge.trust().root()) => {}
+            // A package manager is at work; its database will be read when that is over.
+            Err(trust::Unread { error: trust::TrustError::Unsettled, .. }) if trust::transaction_is_open(agent.judge.trust().root()) => {}
             Err(error) => {
-                agent.health.note(FailureReason::DpkgError);
+                agent.health.note(error.manager.into());
                 tracing::warn!(%error, "the package database cannot be read again; what was read before stays valid");
             }
         }
     };
     trust::Watch::start(Arc::clone(agent.judge.trust()), told)
         .inspect_err(|error| {
-            agent.health.note(FailureReason::DpkgError);
+            for manager in [PackageManager::Dpkg, PackageManager::Rpm] {
+                agent.health.note(manager.into());
+            }
             tracing::error!(%error, "changes of packages are not noticed until the next start");
         })
         .ok()
@@ -189,7 +196,8 @@ fn start_uplink(agent: &Arc<Agent>, lifecycle: &Lifecycle) -> UplinkHandle {
     });
     drop(lifecycle.spawn(uplink.run(lifecycle.cancel())));
     drop(lifecycle.spawn(turning::follow(Arc::clone(agent), verdicts_taken, lifecycle.cancel())));
-    let carrying_out = Commands { agent: Arc::clone(agent), uplink: handle.clone(), lifecycle: lifecycle.clone() };
+    let (agent, uplink, lifecycle) = (Arc::clone(agent), handle.clone(), lifecycle.clone());
+    let carrying_out = Commands { agent, uplink, lifecycle: lifecycle.clone(), requests: Arc::default() };
     carrying_out.resume();
     drop(lifecycle.spawn(carrying_out.take(commands_taken)));
     handle

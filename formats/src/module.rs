@@ -8,8 +8,8 @@ use crate::Kind;
 use crate::elf::{ElfClass, Header};
 use crate::source::{Source, Stop};
 
-/// Last bytes of a module that carries a signature (not checked here), whatever stands before.
-const SIGNATURE_MARK: &[u8; 28] = b"~Module signature appended~\n";
+/// Last bytes of a module that carries a signature (see [`crate::signature`]), whatever stands before.
+pub(crate) const SIGNATURE_MARK: &[u8; 28] = b"~Module signature appended~\n";
 
 /// Sections that only modules have: the loader refuses an object without them.
 const MARKERS: [&[u8]; 2] = [b".gnu.linkonce.this_module", b".modinfo"];

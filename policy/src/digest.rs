@@ -18,7 +18,7 @@ pub struct DigestError {
     pub got: usize,
 }
 
-const fn nibble(byte: u8) -> Option<u8> {
+pub(crate) const fn nibble(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),

@@ -3,10 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Sha256;
+use crate::{Flaw, Sha256};
 
 /// Longest package, publisher, version or origin name kept, in bytes.
 pub const SOURCE_NAME_BYTES_MAX: usize = 255;
+
+/// Names of a publisher's chain that are kept.
+pub const CHAIN_NAMES_MAX: usize = 8;
 
 /// The database a package comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,6 +52,9 @@ pub enum Fit {
     Modified,
     /// The package owns the path and lists no digest for it.
     NoDigest,
+    /// Bytecode that says it was compiled from a source beside it whose digest is the one the package lists, where only root can write.
+    /// That it is what compiling that source gives, nobody showed: it counts for no more than the local database does.
+    Compiled,
 }
 
 /// A package that claims the path a file was met at.
@@ -84,6 +90,15 @@ pub enum Signing {
     Pgp,
 }
 
+/// When a certificate holds, in microseconds since 1970, UTC, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Validity {
+    /// First moment.
+    pub from: i64,
+    /// Last moment.
+    pub until: i64,
+}
+
 /// A publisher whose signature was found on a file, and what became of checking it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PublisherEvidence {
@@ -93,12 +108,24 @@ pub struct PublisherEvidence {
     pub name: String,
     /// SHA-256 of the signing certificate or key: what lists name.
     pub fingerprint: Sha256,
-    /// The signature covers these very bytes and is valid.
+    /// The signature covers these very bytes and is this publisher's.
     pub valid: bool,
     /// The chain ends at an anchor the profile trusts.
     pub chain_trusted: bool,
     /// The chain ends at a public certificate authority, which vouches for a name and not for a vendor.
     pub public_authority: bool,
+    /// Why it does not count, when it does not.
+    #[serde(default)]
+    pub flaw: Option<Flaw>,
+    /// When it was signed, by a time stamp that counts, in microseconds since 1970, UTC. What signers say themselves is not kept.
+    #[serde(default)]
+    pub signed_at: Option<i64>,
+    /// When the signing certificate holds; a bare key has no end.
+    #[serde(default)]
+    pub validity: Option<Validity>,
+    /// Names above the signer's, up to that of the anchor; at most [`CHAIN_NAMES_MAX`].
+    #[serde(default)]
+    pub chain: Vec<String>,
 }
 
 /// Everything a host proved about one file at one path.
@@ -150,7 +177,12 @@ impl TrustRules {
             Listing::Allowed => true,
             Listing::Unlisted => self.allow_new_packages,
         };
-        wanted && package.fit == Fit::Match && package.level >= self.package_level
+        let level = match package.fit {
+            Fit::Match => package.level,
+            Fit::Compiled => Level::Database,
+            Fit::Modified | Fit::NoDigest => return false,
+        };
+        wanted && level >= self.package_level
     }
 
     /// Whether publisher evidence settles a file's trust.

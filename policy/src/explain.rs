@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fit, Judgement, Level, Listing, PackageEvidence, Row, StatusReason, Subject, TrustRules, Verdict, judge, status};
+use crate::{Facts, Fit, Flaw, Judgement, Level, Listing, PackageEvidence, Row, StatusReason, Subject, TrustRules, Verdict, judge, status};
 
 /// One row of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,12 @@ fn finding(row: Row, rules: &TrustRules, subject: &Subject) -> String {
     let facts = &subject.facts;
     let matched = row.matches(rules, subject);
     match row {
+        Row::Closure if facts.overrides_list() => {
+            format!(
+                "the host can be neither booted nor managed without it, and it proved what it is: {} is overridden here",
+                denied_by(facts)
+            )
+        }
         Row::Closure if matched => "belongs to what the host cannot run without, and proved it".into(),
         Row::Closure => "not part of what the host cannot run without".into(),
         Row::DeniedByPerson if matched => "a person denied this file".into(),
@@ -64,6 +70,19 @@ fn finding(row: Row, rules: &TrustRules, subject: &Subject) -> String {
             StatusReason::Known => "threat intelligence calls it safe, but no entry allows it".into(),
             _ => "nothing settles this file".into(),
         },
+    }
+}
+
+/// The list entry that would deny the file, as it would stand in a sentence.
+fn denied_by(facts: &Facts) -> String {
+    if facts.denied_by_person.is_some() {
+        return "a person's deny of this file".into();
+    }
+    let name = |name: &str| crate::PathBytes::new(name.as_bytes()).to_string();
+    match (&facts.package, &facts.publisher) {
+        (Some(package), _) if facts.is_of_denied_package() => format!("the deny of package {}", name(&package.evidence.name)),
+        (_, Some(publisher)) => format!("the deny of publisher {}", name(&publisher.evidence.name)),
+        _ => "a deny".into(),
     }
 }
 
@@ -108,11 +127,20 @@ fn package_finding(rules: &TrustRules, subject: &Subject) -> String {
         }
         Fit::Modified => format!("package {name} owns this path but lists another digest: the file was changed"),
         Fit::NoDigest => format!("package {name} owns this path and lists no digest for it"),
+        Fit::Compiled if rules.package_level > Level::Database => {
+            format!("compiled from a source of package {name}, which proves less than the signed archive that the profile requires")
+        }
+        Fit::Compiled if rules.accepts_package(evidence, package.listing) => {
+            format!("compiled on this host, by root, from the source beside it, and package {name} lists exactly that source's digest")
+        }
         Fit::Match if evidence.level < rules.package_level => {
             format!("package {name} lists this digest, but only its local database says so and the profile requires a signed archive")
         }
         Fit::Match if rules.accepts_package(evidence, package.listing) => format!("package {name} lists exactly this digest"),
         Fit::Match => format!("package {name} lists this digest, but it is new to the profile, which does not allow new packages"),
+        Fit::Compiled => {
+            format!("compiled from a source of package {name}, which is new to the profile, and that does not allow new packages")
+        }
     }
 }
 
@@ -125,10 +153,14 @@ fn publisher_finding(rules: &TrustRules, subject: &Subject) -> String {
     if rules.accepts_publisher(evidence, publisher.listing) {
         return format!("validly signed by {name}, which is allowed");
     }
-    let why = match (evidence.valid, evidence.chain_trusted) {
-        (false, _) => "the signature is not valid for this content",
-        (true, false) => "its chain ends at no trusted anchor",
-        (true, true) => "that publisher is not allowed here",
+    let why = match (evidence.flaw, evidence.valid, evidence.chain_trusted) {
+        (Some(flaw), ..) => flaw.finding(),
+        (None, false, _) => Flaw::BadSignature.finding(),
+        (None, true, false) => Flaw::NoAnchor.finding(),
+        (None, true, true) if evidence.public_authority && publisher.listing == Listing::Unlisted => {
+            "a public authority vouches for that name and nobody here allowed it"
+        }
+        (None, true, true) => "that publisher is not allowed here",
     };
     format!("signed by {name}, but {why}")
 }
@@ -136,6 +168,7 @@ fn publisher_finding(rules: &TrustRules, subject: &Subject) -> String {
 fn would_change(rules: &TrustRules, judgement: Judgement, subject: &Subject) -> Vec<String> {
     let mut ways = Vec::new();
     match judgement.row {
+        Row::Closure if subject.facts.overrides_list() => ways.push("threat intelligence turning against it; no list can".to_owned()),
         Row::Closure => ways.push("nothing: it cannot be blocked".to_owned()),
         Row::DeniedByPerson => ways.push("withdrawing the deny".to_owned()),
         Row::AllowedByPerson => ways.push("denying the file, or withdrawing the allow".to_owned()),

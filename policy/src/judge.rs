@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Closure, Subject, TrustRules};
+use crate::{Subject, TrustRules};
 
 /// What was judged, before mode and maintenance have a say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Row {
-    /// 1: the unblockable closure.
+    /// 1: the unblockable closure, or the wider one against a list.
     Closure,
     /// 2: a person denied the file.
     DeniedByPerson,
@@ -88,7 +88,7 @@ impl Row {
     pub fn matches(self, rules: &TrustRules, subject: &Subject) -> bool {
         let facts = &subject.facts;
         match self {
-            Self::Closure => facts.closure == Closure::Proven,
+            Self::Closure => facts.is_unblockable(),
             Self::DeniedByPerson => facts.denied_by_person.is_some(),
             Self::AllowedByPerson => subject.allowed_by_person.is_some(),
             Self::PackageNotAllowed => facts.is_of_denied_package(),

@@ -10,7 +10,7 @@ pub enum FileKind {
     ElfExecutable,
     /// An ELF shared object that names no loader of its own.
     ElfLibrary,
-    /// A text that starts with `#!` and an interpreter the kernel would start.
+    /// A text that starts with `#!` and an interpreter the kernel would start, or any text that an interpreter read in order to run it.
     Script,
     /// A Windows program or library.
     Pe,

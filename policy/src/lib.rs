@@ -7,33 +7,47 @@
 #![forbid(unsafe_code)]
 
 pub mod auto_allow;
+pub mod boot;
 pub mod digest;
 pub mod entry;
 pub mod evidence;
 pub mod explain;
 mod fingerprint;
+pub mod flaw;
 pub mod id;
+pub mod interpreter;
 pub mod judge;
 pub mod kind;
+pub mod listed_digest;
 pub mod path;
 pub mod reputation;
 pub mod respond;
+pub mod source_rule;
 pub mod status;
 pub mod subject;
 pub mod usage;
+pub mod version;
 
 pub use auto_allow::{AllowUnknown, AutoAllow, AutoAllowSettings, Candidate, Met, auto_allow};
+pub use boot::{is_boot_package, is_boot_program};
 pub use digest::{Blake3, Md5, Sha1, Sha256};
 pub use entry::{Author, Decision, Scope};
-pub use evidence::{Evidence, Fit, Level, Listing, PackageEvidence, PackageManager, PublisherEvidence, Signing, SourceKey, TrustRules};
+pub use evidence::{
+    Evidence, Fit, Level, Listing, PackageEvidence, PackageManager, PublisherEvidence, Signing, SourceKey, TrustRules, Validity,
+};
 pub use explain::{Explanation, Step, explain};
 pub use fingerprint::{KeyFingerprint, KeyFingerprintError};
+pub use flaw::Flaw;
 pub use id::{HostId, ProfileId, ScanId};
+pub use interpreter::Interpreter;
 pub use judge::{Judgement, Row, Verdict, judge};
 pub use kind::FileKind;
+pub use listed_digest::{DigestAlgorithm, ListedDigest};
 pub use path::PathBytes;
 pub use reputation::{Answer, Class, NoAnswer, Reputation};
 pub use respond::{Mode, Response, UnverifiedAction, respond};
+pub use source_rule::{SourceRule, listing};
 pub use status::{Standing, Status, StatusReason, status, threat_score};
 pub use subject::{Closure, Facts, Listed, Subject};
 pub use usage::Use;
+pub use version::{RangeError, VersionRange};

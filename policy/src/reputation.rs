@@ -56,6 +56,8 @@ impl Reputation {
 pub enum NoAnswer {
     /// Nobody asked: settled locally, excluded from look-ups, or not yet queued.
     NotAsked,
+    /// It is of a kind that changes with every host it is made on, so that TI can never know it; the profile does not ask all the same.
+    NotAskedKind,
     /// Queued or in flight.
     Pending,
     /// No provider is configured.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, Class, Closure, Facts, NoAnswer, TrustRules};
+use crate::{Answer, Class, Facts, NoAnswer, TrustRules};
 
 /// The three words people see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub enum StatusReason {
     Package,
     /// Safe: publisher evidence settles it.
     Publisher,
+    /// Unverified: a package brought other content to this path, and somebody changed it since.
+    Modified,
     /// Unverified: TI knows it, from a source not trusted enough.
     KnownUntrusted,
     /// Unverified: TI knows it and did not say how far its source is trusted.
@@ -47,6 +49,8 @@ pub enum StatusReason {
     Unknown,
     /// Unverified: TI was not asked.
     NotAsked,
+    /// Unverified: TI was not asked, because the file is of a kind it can never know.
+    NotAskedKind,
     /// Unverified: the answer is still to come.
     Pending,
     /// Unverified: no TI provider is configured.
@@ -75,10 +79,12 @@ impl StatusReason {
                 Status::Threat
             }
             Self::Closure | Self::Known | Self::Package | Self::Publisher => Status::Safe,
-            Self::KnownUntrusted
+            Self::Modified
+            | Self::KnownUntrusted
             | Self::KnownNoTrustFactor
             | Self::Unknown
             | Self::NotAsked
+            | Self::NotAskedKind
             | Self::Pending
             | Self::NotConfigured
             | Self::ProviderError
@@ -90,7 +96,7 @@ impl StatusReason {
 /// Derives a file's status from what is known of it; the worst news wins, even over the unblockable closure.
 #[must_use]
 pub fn status(rules: &TrustRules, facts: &Facts) -> Standing {
-    let reason = threat_reason(facts).or_else(|| safe_reason(rules, facts)).unwrap_or_else(|| unverified_reason(&facts.answer));
+    let reason = threat_reason(facts).or_else(|| safe_reason(rules, facts)).unwrap_or_else(|| unverified_reason(facts));
     Standing { status: reason.status(), reason }
 }
 
@@ -108,7 +114,7 @@ fn threat_reason(facts: &Facts) -> Option<StatusReason> {
         (facts.is_of_denied_publisher(), StatusReason::PublisherNotAllowed),
     ];
     // The closure cannot be denied by a list, so a list's word does not make it a threat either; TI's does.
-    let listed = by_list.into_iter().find(|(applies, _)| *applies && facts.closure == Closure::Outside).map(|(_, reason)| reason);
+    let listed = by_list.into_iter().find(|(applies, _)| *applies && !facts.is_unblockable()).map(|(_, reason)| reason);
     listed.or_else(|| match facts.answer.reputation()?.class {
         Class::Malicious => Some(StatusReason::Malicious),
         Class::Suspicious => Some(StatusReason::Suspicious),
@@ -118,7 +124,7 @@ fn threat_reason(facts: &Facts) -> Option<StatusReason> {
 
 fn safe_reason(rules: &TrustRules, facts: &Facts) -> Option<StatusReason> {
     let reasons = [
-        (facts.closure == Closure::Proven, StatusReason::Closure),
+        (facts.is_unblockable(), StatusReason::Closure),
         (facts.answer.reputation().is_some_and(crate::Reputation::is_trusted), StatusReason::Known),
         (facts.package.as_ref().is_some_and(|package| rules.accepts_package(&package.evidence, package.listing)), StatusReason::Package),
         (
@@ -129,14 +135,17 @@ fn safe_reason(rules: &TrustRules, facts: &Facts) -> Option<StatusReason> {
     reasons.into_iter().find(|(applies, _)| *applies).map(|(_, reason)| reason)
 }
 
-fn unverified_reason(answer: &Answer) -> StatusReason {
-    match answer {
+fn unverified_reason(facts: &Facts) -> StatusReason {
+    match &facts.answer {
+        // What TI says of the content, or does not, matters less than that it is not the package's.
+        _ if facts.is_modified() => StatusReason::Modified,
         Answer::Reputation(reputation) => match (reputation.class, reputation.trust_factor) {
             (Class::Known, None) => StatusReason::KnownNoTrustFactor,
             (Class::Known, Some(_)) => StatusReason::KnownUntrusted,
             _ => StatusReason::Unknown,
         },
         Answer::None(NoAnswer::NotAsked) => StatusReason::NotAsked,
+        Answer::None(NoAnswer::NotAskedKind) => StatusReason::NotAskedKind,
         Answer::None(NoAnswer::Pending) => StatusReason::Pending,
         Answer::None(NoAnswer::NotConfigured) => StatusReason::NotConfigured,
         Answer::None(NoAnswer::ProviderError) => StatusReason::ProviderError,

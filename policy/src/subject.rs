@@ -3,12 +3,16 @@
 
 use crate::{Answer, Fit, Listing, PackageEvidence, PublisherEvidence, Scope};
 
-/// Whether the file belongs to the unblockable closure: PID 1, the ELF loader and the agent itself.
+/// Whether the file belongs to what the host cannot do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Closure {
-    /// Not part of it, or it could not prove that it still is what it was.
+    /// It does not, or it could not prove that it still is what it was.
     Outside,
-    /// Part of it, with package evidence or the digest in the signed enrollment record.
+    /// The wider boot closure: shell, remote access, package manager and their libraries, with package evidence. A list's deny is
+    /// overridden there, and nothing else.
+    Boot,
+    /// The unblockable closure: PID 1, the ELF loader and the agent itself, with package evidence or the digest in the signed
+    /// enrollment record.
     Proven,
 }
 
@@ -24,7 +28,7 @@ pub struct Listed<T> {
 /// Everything but allows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Facts {
-    /// Membership of the unblockable closure.
+    /// Membership of what the host cannot do without.
     pub closure: Closure,
     /// The widest scope in which a person denied the file.
     pub denied_by_person: Option<Scope>,
@@ -53,6 +57,24 @@ impl Facts {
     #[must_use]
     pub fn is_of_denied_publisher(&self) -> bool {
         self.publisher.as_ref().is_some_and(|publisher| publisher.listing == Listing::Denied && publisher.evidence.valid)
+    }
+
+    /// A list would deny it: the file, its package or its publisher.
+    #[must_use]
+    pub fn is_denied_by_list(&self) -> bool {
+        self.denied_by_person.is_some() || self.is_of_denied_package() || self.is_of_denied_publisher()
+    }
+
+    /// The host does without that deny: what would be denied belongs to the wider boot closure, and only a list speaks against it.
+    #[must_use]
+    pub fn overrides_list(&self) -> bool {
+        self.closure == Closure::Boot && self.is_denied_by_list() && !self.answer.is_threat()
+    }
+
+    /// No list can block it: row 1.
+    #[must_use]
+    pub fn is_unblockable(&self) -> bool {
+        self.closure == Closure::Proven || self.overrides_list()
     }
 
     /// A package lists other content for this path: somebody changed the file.

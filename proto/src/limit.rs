@@ -31,8 +31,17 @@ pub const PART_BYTES_MAX: usize = 1 << 20;
 /// Records in one policy.
 pub const RECORDS_MAX: usize = 4_000_000;
 
+/// Version rules in one policy.
+pub const VERSION_RULES_MAX: usize = 512;
+
+/// Bytes of all version rules of one policy.
+pub const VERSION_RULES_BYTES_MAX: usize = 256 << 10;
+
 /// Bytes of names: packages, versions, origins, publishers, hosts, profiles, threats, containers.
 pub const NAME_BYTES_MAX: usize = doorward_policy::evidence::SOURCE_NAME_BYTES_MAX;
+
+/// Names of a publisher's chain.
+pub const CHAIN_NAMES_MAX: usize = doorward_policy::evidence::CHAIN_NAMES_MAX;
 
 /// Bytes of a sentence for people: refusals, errors, reasons.
 pub const SENTENCE_BYTES_MAX: usize = 255;
@@ -63,6 +72,9 @@ pub const EXCLUSIONS_MAX: usize = 256;
 
 /// Trusted mount points in a host's settings.
 pub const TRUSTED_MOUNTS_MAX: usize = 64;
+
+/// Interpreters in a host's settings.
+pub const INTERPRETERS_MAX: usize = 64;
 
 /// Keys of repositories in a host's settings.
 pub const ARCHIVE_KEYS_MAX: usize = 64;

@@ -30,7 +30,7 @@ pub struct FileFacts {
     pub sha256: Sha256,
     /// Only where somebody computed it anyway.
     pub sha1: Option<Sha1>,
-    /// Only where dpkg lists the path.
+    /// Only where a package lists the path with an MD5.
     pub md5: Option<Md5>,
     /// Only where the host keeps it.
     pub blake3: Option<Blake3>,
@@ -94,6 +94,18 @@ pub struct Observation {
     pub process: Option<Process>,
     /// The folder, or one above it, can be written by somebody other than root.
     pub user_writable_folder: bool,
+    /// Which layer of an overlay it lies in; `None` where there are none, or nobody can tell.
+    #[serde(default)]
+    pub layer: Option<Layer>,
+}
+
+/// A layer of an overlay, as containers are made of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Layer {
+    /// The one that is written to; a read-only one otherwise.
+    pub upper: bool,
+    /// The layer's folder on the host.
+    pub folder: PathBytes,
 }
 
 /// [`Use`] as it is kept and printed here: `"execute"`, `{"load": {"opener": …}}`, `"scan"`. Its own form needs a self-describing
@@ -137,6 +149,9 @@ pub struct Unjudged {
     /// How often, since this report was opened.
     pub count: u64,
 }
+
+/// Stands among what is not covered for holding executions, where that was asked for and the kernel refuses; no mount point begins so.
+pub const PROTECTION: &[u8] = b"(protection)";
 
 /// What is watched and what is not.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -182,6 +197,35 @@ pub struct Turned {
     pub last_executed_at: Option<i64>,
 }
 
+/// What became of something the host cannot be booted or managed without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClosureEvent {
+    /// The file changed and proves nothing; it is judged like any other.
+    Changed,
+    /// A list denies the file, and the host overrides that.
+    FileDenyOverridden,
+    /// Likewise its package.
+    PackageDenyOverridden,
+    /// Likewise its publisher.
+    PublisherDenyOverridden,
+}
+
+/// News of a file the host cannot be booted or managed without.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosureNews {
+    /// Where it is; of several files that one entry denies, the first.
+    pub path: PathBytes,
+    /// What it is.
+    pub file: Sha256,
+    /// What became of it.
+    pub event: ClosureEvent,
+    /// Name of the denied package or publisher.
+    pub source: Option<String>,
+    /// Microseconds since 1970, UTC.
+    pub observed_at: i64,
+}
+
 /// Counters a person should look at.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Health {
@@ -220,6 +264,8 @@ pub enum ReportBody {
     Health(Health),
     /// An execution of a file that could not be identified.
     Unjudged(Unjudged),
+    /// Something is the matter with what the host cannot do without.
+    Closure(ClosureNews),
 }
 
 /// One report. (host, store epoch, sequence) is its name for ever.

@@ -1,6 +1,6 @@
 //! The long-lived stream between a host and the CMS, in domain words. The host is who its certificate says, so no message names it.
 
-use doorward_policy::{KeyFingerprint, Mode, PathBytes, ScanId, Sha256, Status, UnverifiedAction};
+use doorward_policy::{Interpreter, KeyFingerprint, Mode, PathBytes, ScanId, Sha256, Status, UnverifiedAction};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -168,6 +168,12 @@ pub struct HostSettings {
     /// Keys of repositories whose signed archives count; none: those the host's own package manager uses.
     #[serde(default)]
     pub archive_keys: Vec<KeyFingerprint>,
+    /// With exec+open, programs that run what they read.
+    #[serde(default)]
+    pub interpreters: Vec<Interpreter>,
+    /// Path prefixes no exec+open coverage looks at, though scans do. Never applied to executions.
+    #[serde(default)]
+    pub open_exclusions: Vec<PathBytes>,
 }
 
 /// Whether a policy was taken.

@@ -7,3 +7,4 @@ pub mod bench;
 pub mod lab;
 pub mod site;
 pub mod ti;
+pub mod workshop;

@@ -11,6 +11,7 @@ use crate::step::{self, Outcome};
 /// Peers, and what it takes to make a host of its own to measure in. What is measured there is installed there and nowhere else.
 const NEEDS: &[Need] = &[
     Need { program: "debsums", package: "debsums" },
+    Need { program: "rpmbuild", package: "rpm" },
     Need { program: "mkfs.ext4", package: "e2fsprogs" },
     Need { program: "mount", package: "mount" },
     Need { program: "losetup", package: "mount" },
@@ -20,7 +21,7 @@ const NEEDS: &[Need] = &[
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Which figures: scan, exec
+    /// Which figures: scan, exec, trust
     name: String,
     /// Print one JSON object on the last line
     #[arg(long)]

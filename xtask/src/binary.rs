@@ -23,7 +23,8 @@ pub(crate) fn build(profile: Profile) -> Outcome<PathBuf> {
     Ok(folder)
 }
 
-fn target_folder() -> Outcome<PathBuf> {
+/// Where cargo puts what it builds.
+pub(crate) fn target_folder() -> Outcome<PathBuf> {
     let metadata = step::output(step::cargo().args(["metadata", "--format-version", "1", "--no-deps", "--offline"]))?;
     let metadata: serde_json::Value =
         serde_json::from_str(&metadata).map_err(|error| Failure::new(format!("cargo metadata printed no JSON: {error}")))?;

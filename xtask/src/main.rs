@@ -6,6 +6,7 @@ mod bench;
 mod binary;
 mod demo;
 mod distribution;
+mod fuzz;
 mod generate;
 mod step;
 mod test;
@@ -30,6 +31,8 @@ enum Chore {
     Test(test::Options),
     /// Prints figures of one part beside those of a peer
     Bench(bench::Options),
+    /// Feeds the readers of hostile bytes with made-up input, for a time, within limits
+    Fuzz(fuzz::Options),
     /// Writes generated files anew: protobuf code
     Generate,
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Chore::Demo(options) => demo::run(&options),
         Chore::Test(options) => test::run(&options),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Generate => generate::run(),
     };
     match outcome {

@@ -13,11 +13,18 @@ const NEEDS: &[Need] = &[
     Need { program: "losetup", package: "mount" },
     Need { program: "debootstrap", package: "debootstrap" },
     Need { program: "unshare", package: "util-linux" },
+    Need { program: "systemd-nspawn", package: "systemd-container" },
     Need { program: "python3", package: "python3" },
     Need { program: "pip3", package: "python3-pip" },
     Need { program: "gpg", package: "gnupg" },
     Need { program: "dpkg-deb", package: "dpkg" },
     Need { program: "protoc", package: "protobuf-compiler" },
+    Need { program: "rpmbuild", package: "rpm" },
+    Need { program: "gpg", package: "gnupg" },
+    Need { program: "db5.3_load", package: "db5.3-util" },
+    Need { program: "openssl", package: "openssl" },
+    Need { program: "osslsigncode", package: "osslsigncode" },
+    Need { program: "evmctl", package: "ima-evm-utils" },
 ];
 
 #[derive(Args)]

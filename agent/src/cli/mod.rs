@@ -10,6 +10,7 @@ mod failure;
 mod guard;
 mod progress;
 mod run;
+mod sandbox;
 mod scan;
 mod status;
 mod trust;
@@ -81,6 +82,9 @@ enum Command {
     /// Watch over the daemon that started this process
     #[command(hide = true)]
     Guard(guard::Options),
+    /// Read what attackers wrote, for the process that started this one
+    #[command(hide = true)]
+    Sandbox,
 }
 
 /// Reads the command line, does what it says, and says how it went.
@@ -121,6 +125,7 @@ fn execute(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Enroll(options) => enroll::run(&settings()?, options, *json)?,
         Command::CheckConfig => check_config::run(&settings()?, *json)?,
         Command::Guard(options) => return Ok(guard::run(options)),
+        Command::Sandbox => return Ok(sandbox::run()),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -55,8 +55,8 @@ fn by_daemon(settings: &Settings, paths: Vec<PathBytes>) -> Result<ScanOutcome, 
 fn here(settings: &Settings, paths: Vec<PathBytes>, list: bool) -> Result<ScanOutcome, Failure> {
     let began = Instant::now();
     let identifier = Identifier::new(Arc::new(identities(settings)), Clock::system(), Limits::default());
-    let (trust, problem) = Trust::open(&settings.root);
-    if let Some(problem) = problem {
+    let (trust, problems) = Trust::open(&settings.root);
+    for problem in problems {
         eprintln!("doorward-agent: the package database cannot be used: {problem}");
     }
     let (trust, progress, cancel) = (trust.current(), Arc::new(Progress::default()), Cancel::default());
@@ -64,6 +64,7 @@ fn here(settings: &Settings, paths: Vec<PathBytes>, list: bool) -> Result<ScanOu
         options: scan::Options { root: settings.root.clone(), paths, threads: settings.scan.threads, ..scan::Options::default() },
         identifier: &identifier,
         trust: trust.as_deref(),
+        publishers: None,
         judge: &ByPackage(TrustRules::default()),
         sink: &Listing(list),
         progress: &progress,

@@ -14,8 +14,9 @@ use crate::trust::verify::{Finding, Verification, verify};
 
 /// Check every packaged file against its package.
 ///
-/// Reads every file that a dpkg package lists with a digest, and says which ones were changed or are missing, one line each with what it
-/// is and its path. Configuration files are left out: changing them is their administrator's right. Names are escaped where they could
+/// Reads every file that a package of dpkg or rpm lists with a digest, and says which ones were changed or are missing, one line each with what it
+/// is and its path. Configuration files are left out: changing them is their administrator's right. So are files whose package
+/// does not want their content verified. Names are escaped where they could
 /// steer a terminal.
 ///
 /// The package database itself is taken at its word, and whoever was root could have edited it: a clean outcome says that nothing changed
@@ -56,7 +57,7 @@ pub(super) fn run(settings: &Settings, options: &Options, json: bool) -> Result<
     let verification = verify(&settings.root, options.threads).map_err(|error| Failure::of(Exit::Io, &error))?;
     let Some(verification) = verification else {
         let root = settings.root.display();
-        return Err(Failure::new(Exit::NoInput, format!("no package database below {root}; only hosts with dpkg can be verified today")));
+        return Err(Failure::new(Exit::NoInput, format!("no package database of dpkg or rpm below {root}")));
     };
     let verified = Verified::from(verification);
     super::print(&verified, json)?;

@@ -23,7 +23,7 @@ use crate::identify::{Identifier, IdentityStore, Limits};
 use crate::judge::{Closure, Judge};
 use crate::list::{Lists, Trustee};
 use crate::system::entropy;
-use crate::trust::{Ledger, Trust};
+use crate::trust::{Ledger, Publishers, Trust};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -63,14 +63,18 @@ fn offline(settings: &Settings, file: &File, path: &PathBytes) -> Result<Why, Fa
     let clock = Clock::system();
     let identifier = Identifier::new(Arc::new(IdentityStore::in_memory(entropy::fill)), clock.clone(), Limits::default());
     let (ledger, _) = Ledger::open(&settings.state_dir.join("trust"));
-    let (trust, problem) = Trust::with_ledger(&settings.root, ledger);
-    if let Some(problem) = problem {
+    let (trust, problems) = Trust::with_ledger(&settings.root, ledger);
+    for problem in problems {
         eprintln!("doorward-agent: the package database cannot be used: {problem}");
     }
     let closure = Arc::new(Closure::default());
     closure.find(&identifier, &settings.root);
     let root = PathBytes::new(settings.root.as_os_str().as_bytes());
-    let judge = Judge::new(Arc::new(lists(settings)), Arc::new(trust), closure, root);
+    let (publishers, problems) = Publishers::open(&settings.trust.publisher_anchors, clock.clone());
+    for problem in problems {
+        eprintln!("doorward-agent: {problem}");
+    }
+    let judge = Judge::new(Arc::new(lists(settings)), Arc::new(trust), closure, root).with_publishers(Arc::new(publishers));
     let mounts = Mounts::read(Path::new("/proc/self/mountinfo"))
         .map_err(|error| Failure::new(Exit::Os, format!("cannot read the mounts from /proc/self/mountinfo: {error}")))?;
     let (nothing, never) = (|_: &_| None, || false);

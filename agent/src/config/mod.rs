@@ -30,10 +30,26 @@ pub struct Settings {
     pub log: log::Settings,
     /// `[scan]`
     pub scan: ScanSettings,
+    /// `[trust]`
+    pub trust: TrustSettings,
     /// `[uplink]`
     pub uplink: uplink::Settings,
     /// `[watch]`
     pub watch: WatchSettings,
+}
+
+/// `[trust]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrustSettings {
+    /// Folder of the anchors publishers are trusted by, in `anchors.d`, `public.d` and `time.d`; it need not exist.
+    pub publisher_anchors: PathBuf,
+}
+
+impl Default for TrustSettings {
+    fn default() -> Self {
+        Self { publisher_anchors: "/etc/doorward/publishers".into() }
+    }
 }
 
 /// `[watch]`
@@ -67,6 +83,7 @@ impl Default for Settings {
             root: "/".into(),
             log: log::Settings::default(),
             scan: ScanSettings::default(),
+            trust: TrustSettings::default(),
             uplink: uplink::Settings::default(),
             watch: WatchSettings::default(),
         }
@@ -143,7 +160,12 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), SettingsError> {
-        let folders = [("state_dir", &self.state_dir), ("runtime_dir", &self.runtime_dir), ("root", &self.root)];
+        let folders = [
+            ("state_dir", &self.state_dir),
+            ("runtime_dir", &self.runtime_dir),
+            ("root", &self.root),
+            ("trust.publisher_anchors", &self.trust.publisher_anchors),
+        ];
         if let Some((key, value)) = folders.into_iter().find(|(_, folder)| !folder.is_absolute()) {
             return Err(SettingsError::Relative { key, value: value.clone() });
         }

@@ -5,10 +5,11 @@ use std::fmt;
 
 use doorward_policy::{HostId, Mode, ProfileId};
 use doorward_proto::report::Coverage;
-use doorward_proto::uplink::{ScanProgress, ScanState};
+use doorward_proto::uplink::{CoverageKind, ScanProgress, ScanState};
 use serde::{Deserialize, Serialize};
 
 use super::trust::PackageCounts;
+use crate::sandbox::Standing;
 
 /// How the daemon is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +41,12 @@ pub struct Status {
     /// Packages by what vouches for them.
     #[serde(default)]
     pub packages: PackageCounts,
+    /// Which opens count as uses.
+    pub watches: CoverageKind,
     /// What is watched and what is not.
     pub coverage: Coverage,
+    /// The helpers that read hostile files, and the walls they do without.
+    pub sandbox: Standing,
     /// The scan under way.
     pub scan: Option<ScanProgress>,
     /// Failures since start by their codes.
@@ -114,6 +119,7 @@ impl fmt::Display for Status {
         let PackageCounts { installed, signed } = self.packages;
         line(f, "packages", &format!("{signed} of {installed} by signed archives, the rest by the local database alone"))?;
         line(f, "scan", &self.scan.as_ref().map_or_else(|| "none under way".to_owned(), scan_line))?;
+        line(f, "sandbox", &self.sandbox.to_string())?;
         self.fmt_coverage(f)?;
         for (code, count) in &self.failures {
             line(f, "failure", &format!("{code}: {count}"))?;
@@ -124,6 +130,11 @@ impl fmt::Display for Status {
 
 impl Status {
     fn fmt_coverage(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let watches = match self.watches {
+            CoverageKind::Exec => "executions",
+            CoverageKind::ExecAndOpen => "executions, and opens by loaders and interpreters",
+        };
+        line(f, "watched for", watches)?;
         let covered = self.coverage.covered.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         line(f, "watched", if covered.is_empty() { "nothing" } else { &covered })?;
         let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
-use doorward_policy::{Fit, KeyFingerprint, Level, PackageEvidence, PathBytes, Sha256};
+use doorward_policy::{Fit, KeyFingerprint, Level, PackageEvidence, PackageManager, PathBytes, Sha256};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde::{Deserialize, Serialize};
 
@@ -130,11 +130,15 @@ impl Asked<'_> {
         chain.expected = trust.ledger().expected(&place, name, version);
         chain.missing = Some(match (chain.expected, package.fit) {
             (Some(expected), _) => format!("the signed archive of {name} {version} brings another file to this path: {expected}"),
+            (None, Fit::Match) if package.manager == PackageManager::Rpm => {
+                format!("only the local database says that {name} {version} brought it; archives of rpm are not read")
+            }
             (None, Fit::Match) => format!(
                 "only the local database says that {name} {version} brought it; no signed archive of that version was read here \
                  (`doorward-agent trust witness {name}` fetches it, where a repository still has it)"
             ),
             (None, Fit::Modified) => format!("{name} {version} owns this path, and this is not its file"),
+            (None, Fit::Compiled) => format!("it was compiled on this host from a source of {name} {version}; no archive brought it"),
             (None, Fit::NoDigest) => {
                 format!("{name} {version} owns this path and lists no digest, and no signed archive of it was read here")
             }

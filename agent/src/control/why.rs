@@ -9,14 +9,16 @@ use doorward_policy::{
     Evidence, Explanation, FileKind, Judgement, Mode, PathBytes, Response, Sha256, Standing, Step, Verdict as Judged, explain, respond,
     status, threat_score,
 };
+use doorward_proto::report::Layer;
 use doorward_proto::uplink::{HostSettings, Verdict};
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::{Mode as Permissions, SFlag, fstat};
 use serde::{Deserialize, Serialize};
 
-use crate::exec::location::{Location, locate};
+use crate::exec::layer;
+use crate::exec::location::{Found, Location, find};
 use crate::exec::mount::{self, Mounts, Watching};
-use crate::identify::{Identifier, SkipReason};
+use crate::identify::{Identified, Identifier, SkipReason};
 use crate::judge::Judge;
 
 /// The answer, as `why --json` prints it. What follows `kind` is absent for content that is never judged.
@@ -46,6 +48,11 @@ pub struct Why {
     pub would_change: Vec<String>,
     /// What the host proved.
     pub evidence: Option<Evidence>,
+    /// Which layer of an overlay it lies in, as far as can be told.
+    #[serde(default)]
+    pub layer: Option<Layer>,
+    /// Who signed it, or why nobody counts as having done so; `None` when nobody did.
+    pub publisher: Option<String>,
     /// Revision of the policy it was judged by; 0 for none.
     pub policy_revision: u64,
     /// How far the CMS asks this host to act.
@@ -101,17 +108,20 @@ impl Asked<'_> {
     /// [`WhyError`], each naming the path.
     pub fn why(&self, passed: &File, path: &PathBytes) -> Result<Why, WhyError> {
         let file = self.reopen(passed, path)?;
-        let location = locate(&file, self.mounts);
+        let found = find(&file, self.mounts);
+        let location = &found.location;
         let shown = location.proven().unwrap_or(path).clone();
         let skipped = |reason| WhyError::Skipped(shown.clone(), reason);
-        let want_md5 = location.proven().is_some_and(|path| self.judge.wants_md5(path));
-        let identified = self.identifier.file(&file, shown.file_name(), want_md5, self.stop).map_err(skipped)?;
+        let wanted = location.proven().and_then(|path| self.judge.wanted_digest(path));
+        let identified = self.identifier.file(&file, shown.file_name(), wanted, self.stop).map_err(skipped)?;
         let settings = self.judge.lists().settings();
         let Some(identified) = identified else {
             let size = file.metadata().map_or(0, |file| file.len());
             return Ok(self.never_judged(shown, size, &settings));
         };
-        let evidence = self.judge.evidence(location.proven(), &identified.digests);
+        self.judge.publishers().examine(&file, &identified, self.stop);
+        let evidence = self.evidence(&found, &identified);
+        let publisher = self.judge.publishers().finding(&identified).and_then(|finding| finding.sentence());
         let verdict = (self.verdict)(&identified.digests.sha256);
         let subject = self.judge.subject_with(&identified, &evidence, verdict.as_ref());
         let rules = self.judge.lists().rules();
@@ -121,7 +131,7 @@ impl Asked<'_> {
         let threat_name =
             answer.reputation().filter(|reputation| reputation.is_threat()).and_then(|reputation| reputation.threat_name.clone());
         Ok(Why {
-            sentence: sentence(judgement, steps.last(), &location),
+            sentence: sentence(judgement, steps.last(), location),
             path: shown,
             sha256: Some(identified.digests.sha256),
             size: identified.attributes.size,
@@ -133,11 +143,21 @@ impl Asked<'_> {
             steps,
             would_change,
             evidence: Some(evidence),
+            layer: layer::find(&file, location, self.caller, self.mounts),
+            publisher,
             policy_revision: self.judge.lists().policy().head().revision,
             mode: settings.mode,
             response: Some(respond(settings.mode, maintenance, settings.unverified_action, judgement)),
             offline: self.offline,
         })
+    }
+
+    fn evidence(&self, found: &Found, file: &Identified) -> Evidence {
+        let path = found.location.proven();
+        let evidence = self.judge.evidence_of(path, file);
+        let may_be = evidence.package.is_none() && file.kind == FileKind::PythonBytecode && !found.user_writable_folder;
+        let of_source = || self.judge.package_of_source(path.filter(|_| may_be)?, &file.identity, self.mounts);
+        Evidence { package: evidence.package.clone().or_else(of_source), ..evidence }
     }
 
     /// What kind of filesystem an open file lies on, by its mount's number alone, which the file itself keeps from being reused.
@@ -163,6 +183,8 @@ impl Asked<'_> {
             steps: Vec::new(),
             would_change: Vec::new(),
             evidence: None,
+            layer: None,
+            publisher: None,
             policy_revision: self.judge.lists().policy().head().revision,
             mode: settings.mode,
             response: None,
@@ -227,6 +249,12 @@ impl fmt::Display for Why {
         writeln!(f, "\n  sha256   {sha256}\n  size     {} bytes, {}", self.size, kind.word().replace('_', " "))?;
         if let Some(standing) = &self.status {
             writeln!(f, "  status   {}", standing_line(standing, self.threat_score, self.threat_name.as_deref()))?;
+        }
+        if let Some(layer) = &self.layer {
+            writeln!(f, "  lies in  {}", layer::text(layer))?;
+        }
+        if let Some(publisher) = &self.publisher {
+            writeln!(f, "  signed   {publisher}")?;
         }
         if let Some(response) = self.response {
             let offline = if self.offline { "; no daemon was asked, so the CMS's verdicts on single files are not known" } else { "" };

@@ -20,12 +20,12 @@ use super::held::Target;
 use super::line::Line;
 use super::location::named;
 use super::process::capture as facts;
-use super::queue::Queue;
+use super::queue::{Queue, SOON};
 use super::reader::{Manner, Sighting, user_of};
 use crate::health::{FailureReason, Health};
 use crate::identify::{Attributes, Identified, Identity};
 use crate::judge::{Basis, Judge};
-use crate::system::group::Group;
+use crate::system::group::{Group, Quiet};
 use crate::system::{lease, process};
 
 /// Things that may wait to be done.
@@ -38,12 +38,12 @@ const LEASE_MS: u64 = 250;
 /// How long an execution that is not seen to run by then is followed without a lease, in milliseconds: on a busy host it may still wait
 /// for a processor. What changes from here on is noticed when it runs, and judged again.
 const FOLLOWED_MS: u64 = 5_000;
-/// When it is first looked whether a program runs, in milliseconds; later looks come after twice the time each.
-const FIRST_LOOK_MS: u64 = 10;
+/// When it is first looked whether a program runs; later looks come after twice the time each.
+const FIRST_LOOK: Duration = SOON;
 /// Ignore marks are all taken back this often, whatever happens.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(3600);
-/// How often it is looked whether anything changed that ignore marks depend on, in milliseconds.
-const GENERATION_LOOK_MS: u64 = 100;
+/// How often it is looked whether anything changed that ignore marks depend on.
+const GENERATION_LOOK: Duration = Duration::from_millis(100);
 
 /// What reports say instead of the path of a file that could not be opened; no path begins like this.
 const UNOPENED: &[u8; 10] = b"(unopened)";
@@ -78,11 +78,17 @@ pub(super) struct Unopened {
 pub(super) struct Allowed {
     pub(super) target: Target,
     pub(super) identity: Identity,
+    /// Its content's marks when that was last looked at, before it was answered.
+    pub(super) content: Content,
     /// What the judgement rests on, when the kernel may be asked to be quiet about the file: it is settled, by whomever, and nobody
     /// needs to hear of each execution.
     pub(super) basis: Option<Basis>,
+    /// What the kernel may be quiet about.
+    pub(super) quiet: Quiet,
     /// Nobody but root may write the file, so that the kernel need not ask again; else it stays under its lease for a while.
     pub(super) only_root_writes: bool,
+    /// It was opened and not executed: when it runs cannot be seen, so it stays under its lease for the whole while, and no longer.
+    pub(super) is_load: bool,
     pub(super) pid: i32,
     pub(super) process: Option<Arc<OwnedFd>>,
 }
@@ -109,7 +115,7 @@ pub(super) struct Follower {
 
 /// What changes with a file's content whoever changes it, other than its change time, which a new name changes too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Content {
+pub(super) struct Content {
     inode: u64,
     size: i64,
     modified: (i64, i64),
@@ -131,6 +137,7 @@ struct Followed {
     target: Target,
     identity: Identity,
     content: Content,
+    is_load: bool,
     pid: i32,
     process: Option<Arc<OwnedFd>>,
     pause: Duration,
@@ -142,20 +149,19 @@ struct Followed {
 
 impl Content {
     /// As it is now.
-    const fn of(stat: &FileStat) -> Self {
+    pub(super) const fn of(stat: &FileStat) -> Self {
         Self { inode: stat.st_ino, size: stat.st_size, modified: (stat.st_mtime, stat.st_mtime_nsec) }
     }
 }
 
 impl Followed {
-    /// `None` when the file cannot be looked at.
-    fn new(allowed: Allowed, now: Instant) -> Option<Self> {
-        let content = Content::of(&fstat(allowed.target.file()).ok()?);
-        let Allowed { target, identity, pid, process, .. } = allowed;
-        let pause = Duration::from_millis(FIRST_LOOK_MS);
+    fn new(allowed: Allowed, now: Instant) -> Self {
+        let Allowed { target, identity, content, is_load, pid, process, .. } = allowed;
         let leased_until = now + Duration::from_millis(LEASE_MS);
+        let pause = if is_load { leased_until - now } else { FIRST_LOOK };
         let until = leased_until + Duration::from_millis(FOLLOWED_MS);
-        Some(Self { target, identity, content, pid, process, pause, look_at: now + pause, leased_until, was_given_back: false, until })
+        let look_at = now + pause;
+        Self { target, identity, content, is_load, pid, process, pause, look_at, leased_until, was_given_back: false, until }
     }
 }
 
@@ -164,9 +170,12 @@ impl Aftermath {
         Self { queue: Queue::new(WAITING_MAX), health }
     }
 
-    /// Has it done soon. What finds no room is done without: the file is closed here, no mark is set, the lease ends.
+    /// Has it done, at once or, where that is early enough, when executions are looked after anyway. What finds no room is done without: the file is closed here, no mark is set, the lease ends.
     pub(super) fn add(&self, after: After) {
-        if self.queue.offer(after).is_err() {
+        // PERF: waking the thread for each start of a user's program is as dear as all the rest of looking after it.
+        let can_wait = matches!(&after, After::Allowed(allowed) if !allowed.only_root_writes);
+        let offered = if can_wait { self.queue.offer_for_later(after) } else { self.queue.offer(after) };
+        if offered.is_err() {
             self.health.note(FailureReason::AftermathFull);
         }
     }
@@ -183,27 +192,33 @@ impl Follower {
         let mut followed: Vec<Followed> = Vec::new();
         let (generation, turns) = (self.judge.generation(), self.judge.lists().turns());
         let mut marks = Marked { generation, turns, flushed_at: Instant::now(), bases: HashMap::new() };
+        let mut next = Vec::new();
         loop {
-            let wait = Duration::from_millis(if followed.is_empty() { GENERATION_LOOK_MS } else { FIRST_LOOK_MS });
-            let Ok(next) = self.aftermath.queue.take_within(wait) else { return };
+            let wait = if followed.is_empty() { GENERATION_LOOK } else { FIRST_LOOK };
+            if self.aftermath.queue.take_all_within(wait, &mut next).is_err() {
+                return;
+            }
             self.keep_up(&mut marks);
-            match next {
-                None => {}
-                Some(After::Close(target)) => drop(target),
-                Some(After::Rewritten(file)) => self.with_group(|group| self.tell(group, &file)),
-                Some(After::Unopened(unopened)) => self.report(unopened),
-                Some(After::Allowed(allowed)) if allowed.only_root_writes => {
-                    self.ignore(&allowed, &mut marks);
-                }
-                Some(After::Allowed(allowed)) => {
-                    if followed.len() >= FOLLOWED_MAX {
-                        self.make_room(&mut followed);
-                    }
-                    followed.extend(Followed::new(allowed, Instant::now()));
-                }
+            for after in next.drain(..) {
+                self.see_to(after, &mut followed, &mut marks);
             }
             let now = Instant::now();
             followed.retain_mut(|followed| now < followed.look_at || !self.is_over(followed, now));
+        }
+    }
+
+    fn see_to(&self, after: After, followed: &mut Vec<Followed>, marks: &mut Marked) {
+        match after {
+            After::Close(target) => drop(target),
+            After::Rewritten(file) => self.with_group(|group| self.tell(group, &file)),
+            After::Unopened(unopened) => self.report(unopened),
+            After::Allowed(allowed) if allowed.only_root_writes => self.ignore(&allowed, marks),
+            After::Allowed(allowed) => {
+                if followed.len() >= FOLLOWED_MAX {
+                    self.make_room(followed);
+                }
+                followed.push(Followed::new(allowed, Instant::now()));
+            }
         }
     }
 
@@ -245,7 +260,7 @@ impl Follower {
         self.with_group(|group| {
             // Kept before the mark stands: of two bases of one share the older one is found out first.
             marks.bases.entry(basis.stamp().share()).or_insert(basis);
-            let is_set = group.ignore(file.as_fd()).is_ok();
+            let is_set = group.ignore(file.as_fd(), allowed.quiet).is_ok();
             if is_set && (!self.judge.holds(&basis) || !is_still(file, &allowed.identity)) {
                 self.tell(group, file);
             }
@@ -255,8 +270,15 @@ impl Follower {
     /// Whether there is nothing more to wait for. What was rewritten before it was seen to run is killed; under a lease it cannot have
     /// been, whatever times were set.
     fn is_over(&self, followed: &mut Followed, now: Instant) -> bool {
+        if followed.is_load {
+            return true;
+        }
         let file = followed.target.file();
         let is_leased = lease::is_held(file);
+        let has_ended = |followed: &Followed| followed.process.as_ref().is_none_or(|process| !process::is_alive(process));
+        if is_leased && has_ended(followed) {
+            return true;
+        }
         // SECURITY: before its content is looked at: what runs cannot be written any more.
         let is_running = runs(followed.pid, followed.content.inode);
         if !is_leased && fstat(file).map(|stat| Content::of(&stat)) != Ok(followed.content) {
@@ -277,7 +299,7 @@ impl Follower {
         }
         followed.pause *= 2;
         followed.look_at = now + followed.pause;
-        now >= followed.until || followed.process.as_ref().is_none_or(|process| !process::is_alive(process))
+        now >= followed.until || has_ended(followed)
     }
 
     /// Kills what runs, or is about to run, other bytes than those that were judged.
@@ -354,14 +376,19 @@ fn runs(pid: i32, inode: u64) -> bool {
 
 /// Whether the inode is in the state in which it was judged.
 pub(super) fn is_still(file: &File, identity: &Identity) -> bool {
-    fstat(file).is_ok_and(|stat| Identity::of(identity.filesystem, &stat) == *identity)
+    content_still(file, identity).is_some()
 }
 
-/// Whether nothing but the change time moved since the file was identified.
-pub(super) fn is_same_but_for_names(file: &File, identified: &Identified) -> bool {
-    fstat(file).is_ok_and(|stat| {
-        let (then, now) = (identified.identity, Identity::of(identified.identity.filesystem, &stat));
-        let attributes = Attributes::of(&stat);
-        (now.inode, now.size) == (then.inode, then.size) && attributes.modified_at == identified.attributes.modified_at
-    })
+/// The marks of its content, for as long as the inode is in the state in which it was judged.
+pub(super) fn content_still(file: &File, identity: &Identity) -> Option<Content> {
+    let stat = fstat(file).ok().filter(|stat| Identity::of(identity.filesystem, stat) == *identity)?;
+    Some(Content::of(&stat))
+}
+
+/// The marks of its content, when nothing but the change time moved since it was identified.
+pub(super) fn content_but_for_names(file: &File, identified: &Identified) -> Option<Content> {
+    let stat = fstat(file).ok()?;
+    let Identified { identity, attributes, .. } = *identified;
+    let now = Attributes { changed_at: attributes.changed_at, ..Attributes::of(&stat) };
+    (Identity::of(identity.filesystem, &stat).inode == identity.inode && now == attributes).then(|| Content::of(&stat))
 }

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use doorward_policy::DigestAlgorithm;
+
 use super::held::{Held, Target};
 use super::outcome::Execution;
 use super::turns::Turns;
-use crate::identify::Identity;
+use crate::identify::{Identity, NameClaim};
 
 /// Executions that may wait for one file; a busy host starts some thousand programs a second.
 const WAITING_MAX: usize = 8_192;
@@ -19,8 +21,8 @@ const SMALL_BYTES_MAX: u64 = 32 << 20;
 pub(super) struct Job {
     pub(super) target: Target,
     pub(super) key: Key,
-    /// Last component of its path, as far as there is one.
-    pub(super) name: Vec<u8>,
+    /// What its name, or whoever loads it, claims about it.
+    pub(super) claim: NameClaim,
     pub(super) only_root_writes: bool,
 }
 
@@ -28,7 +30,7 @@ pub(super) struct Job {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) identity: Identity,
-    pub(super) want_md5: bool,
+    pub(super) wanted: Option<DigestAlgorithm>,
 }
 
 /// An execution that waits for a file to be read, and perhaps for its answer.
@@ -179,7 +181,7 @@ mod tests {
     fn job(inode: u64, size: u64) -> Job {
         let identity = Identity { filesystem: FilesystemId(1), inode, changed_ns: 0, size };
         let target = Target::Open(tempfile::tempfile().unwrap());
-        Job { target, key: Key { identity, want_md5: false }, name: Vec::new(), only_root_writes: false }
+        Job { target, key: Key { identity, wanted: None }, claim: NameClaim::None, only_root_writes: false }
     }
 
     fn waiter(pid: u32) -> Waiter {

@@ -1,6 +1,6 @@
-//! Executions during a package transaction. dpkg puts files in place before it writes their digests down, so what nothing settles
+//! Executions during a package transaction. dpkg and rpm put files in place before they write their digests down, so what nothing settles
 //! now may be settled in a moment: such executions wait until the transaction is over and the database was read again, and are
-//! then judged once more. Nothing waits for ever, and only files where nobody but root can put them wait at all. They wait in
+//! then judged once more. So do those that were looked at before it was over and concluded upon after. Nothing waits for ever, and only files where nobody but root can put them wait at all. They wait in
 //! memory: a daemon that is killed meanwhile loses them, at most the last ten minutes', and finds only what still runs at its start.
 
 use std::collections::VecDeque;
@@ -39,8 +39,10 @@ pub(super) struct Deferred {
 impl Deferred {
     /// Takes an execution that nothing settles when a transaction could change that; false when it is to be settled at once.
     pub(super) fn offer(&self, judge: &Judge, execution: &Execution, file: &Identified) -> bool {
-        let is_roots_place = execution.location.proven().is_some() && !execution.user_writable_folder;
-        if !is_roots_place || !transaction_is_open(judge.trust().root()) {
+        let Some(path) = execution.location.proven().filter(|_| !execution.user_writable_folder) else { return false };
+        // Nobody took the digest by which a package would vouch for it, so its package was not known then.
+        let is_known_by_now = || !file.digests.suffice(judge.wanted_digest(path));
+        if !(transaction_is_open(judge.trust().root()) || judge.trust().is_behind() || is_known_by_now()) {
             return false;
         }
         let mut waiting = self.waiting();
@@ -104,17 +106,21 @@ pub(super) struct Means<'a> {
 }
 
 impl Means<'_> {
-    /// The same content with an MD5, which nobody asked for before its package was known. `None` when the path holds something else
+    /// The same content with a digest that nobody asked for before its package was known. `None` when the path holds something else
     /// by now, or when it is over meanwhile.
     fn identify_again(&self, execution: &Execution, file: &Identified, is_over: &impl Fn() -> bool) -> Option<Identified> {
-        let path = execution.location.proven().filter(|path| file.digests.md5.is_none() && self.judge.wants_md5(path))?;
+        let path = execution.location.proven()?;
+        let wanted = self.judge.wanted_digest(path);
+        if file.digests.suffice(wanted) {
+            return None;
+        }
         let place = walk(path.as_bytes(), &self.mounts.load()).ok()?;
         let open = open_for_reading(&File::from(place.file))?;
         let stop = || {
             self.pulse.beat(monotonic_ms());
             is_over()
         };
-        let again = self.identifier.file(&open, path.file_name(), true, &stop).ok()??;
+        let again = self.identifier.file_as(&open, execution.claim(), wanted, &stop).ok()??;
         (again.digests.sha256 == file.digests.sha256).then_some(again)
     }
 }

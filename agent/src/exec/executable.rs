@@ -8,6 +8,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
@@ -59,18 +60,28 @@ impl<'a> Search<'a> {
 
 /// Opens the executable of `pid` by name only, wherever it lies; `None` for kernel threads and ended processes.
 pub(super) fn open_exe(pid: i32) -> Option<File> {
-    let link = format!("/proc/{pid}/exe");
-    Some(File::from(open(link.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?))
+    Some(File::from(open(link(pid).as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?))
+}
+
+/// What leads to the executable of `pid`.
+pub(super) fn link(pid: i32) -> String {
+    format!("/proc/{pid}/exe")
 }
 
 /// Opens what was found by name for reading; only what is known to lie on a watched filesystem, and only regular files.
 pub(super) fn open_for_reading(found: &File) -> Option<File> {
+    try_open_for_reading(found).ok()
+}
+
+/// As [`open_for_reading`], with the kernel's reason why not.
+pub(super) fn try_open_for_reading(found: &File) -> Result<File, Errno> {
     if !found.metadata().is_ok_and(|file| file.is_file()) {
-        return None;
+        return Err(Errno::EINVAL);
     }
     let link = format!("/proc/self/fd/{}", found.as_raw_fd());
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    open(link.as_str(), flags | OFlag::O_NOATIME, Mode::empty()).or_else(|_| open(link.as_str(), flags, Mode::empty())).ok().map(File::from)
+    let opened = open(link.as_str(), flags | OFlag::O_NOATIME, Mode::empty()).or_else(|_| open(link.as_str(), flags, Mode::empty()));
+    opened.map(File::from)
 }
 
 /// Numbers of all processes there are now.

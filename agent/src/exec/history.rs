@@ -18,6 +18,8 @@ const PATHS_MAX: usize = 8;
 const IDENTITIES_MAX: usize = 8;
 /// Files forgotten at once when there is no more room, so that making room is rare.
 const FORGOTTEN_AT_ONCE: usize = FILES_MAX / 16;
+/// Files judged again before anybody who remembers an execution gets his turn.
+const JUDGED_AT_ONCE: usize = 64;
 
 /// One execution, as far as it is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,11 +87,17 @@ impl History {
     /// Judges every remembered file again and gives those that are worse than before.
     pub fn judge_again(&self, judge: impl Fn(&Sha256, &Executed) -> Trouble) -> Vec<(Sha256, Executed)> {
         let mut turned = Vec::new();
-        for (file, executed) in self.lock().iter_mut() {
-            let before = executed.trouble;
-            executed.trouble = judge(file, executed);
-            if executed.trouble > before {
-                turned.push((*file, executed.clone()));
+        let files: Vec<Sha256> = self.lock().keys().copied().collect();
+        for some in files.chunks(JUDGED_AT_ONCE) {
+            // PERF: whoever answers executions remembers them here. All at once are some 5 ms for him to wait.
+            let mut remembered = self.lock();
+            for file in some {
+                let Some(executed) = remembered.get_mut(file) else { continue };
+                let before = executed.trouble;
+                executed.trouble = judge(file, executed);
+                if executed.trouble > before {
+                    turned.push((*file, executed.clone()));
+                }
             }
         }
         turned

@@ -3,10 +3,10 @@
 //! Reads text only. Never touches a mount point: a dead network server or a FUSE program that does not answer would hold whoever
 //! does; `walk` does, where this table says it is safe. Format: `proc_pid_mountinfo(5)`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use doorward_policy::PathBytes;
@@ -14,6 +14,7 @@ use nix::sys::stat::makedev;
 
 pub use super::filesystem::Watching;
 use super::filesystem::{self, OVERLAY};
+use crate::system::glance::{Glance, glance};
 
 /// The table of whoever reads it; pollable for changes. The calling thread's own, not its process's: the two differ when a thread
 /// has left the process's mount namespace.
@@ -45,6 +46,8 @@ pub struct Mount {
     watching: Watching,
     /// Folders it shows as one, as whoever mounted it named them; `None` when one of them cannot be told.
     layers: Option<Vec<Vec<u8>>>,
+    /// The one of them that is written to.
+    upper: Option<Vec<u8>>,
 }
 
 impl Mount {
@@ -52,6 +55,14 @@ impl Mount {
     #[must_use]
     pub const fn watching(&self) -> Watching {
         self.watching
+    }
+
+    /// Its layers from the top, each with whether it is the upper one: a name is looked for in this order.
+    #[must_use]
+    pub fn layers_in_order(&self) -> Vec<(bool, &[u8])> {
+        let upper = self.upper.as_deref();
+        let lower = self.layers.iter().flatten().map(Vec::as_slice).filter(|layer| Some(*layer) != upper);
+        upper.into_iter().map(|upper| (true, upper)).chain(lower.map(|lower| (false, lower))).collect()
     }
 
     /// Whether it shows folders of other filesystems, which are met where they lie as well.
@@ -66,7 +77,8 @@ impl Mount {
 pub struct Mounts {
     mounts: Vec<Mount>,
     by_id: HashMap<u64, usize>,
-    devices: HashSet<u64>,
+    /// Of all mounts, and whether they are watched.
+    devices: HashMap<u64, bool>,
     by_point: HashMap<PathBytes, Vec<usize>>,
 }
 
@@ -98,12 +110,15 @@ impl Mounts {
         let mut table = Self { mounts: text.split(|byte| *byte == b'\n').filter_map(parse_line).collect(), ..Self::default() };
         for (index, mount) in table.mounts.iter().enumerate() {
             table.by_id.insert(mount.id, index);
-            table.devices.insert(makedev(u64::from(mount.device.0), u64::from(mount.device.1)));
             table.by_point.entry(mount.point.clone()).or_default().push(index);
         }
         let are_local: Vec<bool> = table.mounts.iter().map(|mount| table.layers_are_local(mount, LAYERS_DEEP_MAX)).collect();
         for (mount, _) in table.mounts.iter_mut().zip(are_local).filter(|(mount, are_local)| mount.is_layered() && *are_local) {
             mount.watching = Watching::Watched;
+        }
+        for mount in &table.mounts {
+            let device = makedev(u64::from(mount.device.0), u64::from(mount.device.1));
+            *table.devices.entry(device).or_default() |= mount.watching == Watching::Watched;
         }
         table
     }
@@ -119,10 +134,10 @@ impl Mounts {
         self.by_id.get(&id).map(|index| &self.mounts[*index])
     }
 
-    /// Whether a mount of this table shows the file system with this device (`st_dev`).
+    /// Whether a mount of this table shows the file system with this device (`st_dev`), and that is watched.
     #[must_use]
-    pub fn has_device(&self, device: u64) -> bool {
-        self.devices.contains(&device)
+    pub fn watches_device(&self, device: u64) -> bool {
+        self.devices.get(&device) == Some(&true)
     }
 
     /// The mount that an absolute path without links and dots leads to, mount by mount as the kernel goes.
@@ -173,7 +188,15 @@ impl Mounts {
 
 /// The number of the mount an open file was reached through, without asking the filesystem anything.
 #[must_use]
-pub fn id_of(file: &impl AsRawFd) -> Option<u64> {
+pub fn id_of(file: &(impl AsFd + AsRawFd)) -> Option<u64> {
+    match glance(file) {
+        Ok(Glance { mount: Some(mount), .. }) => Some(mount),
+        _ => told_id_of(file),
+    }
+}
+
+/// The same as older kernels tell it.
+fn told_id_of(file: &impl AsRawFd) -> Option<u64> {
     let mut text = Vec::new();
     File::open(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?.take(FDINFO_BYTES_MAX).read_to_end(&mut text).ok()?;
     let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:"))?;
@@ -202,9 +225,10 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let point = unescape(fields.next()?);
     let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
     let filesystem = String::from_utf8_lossy(fields.next()?).into_owned();
-    let layers = fields.nth(1).filter(|_| filesystem == OVERLAY).and_then(layers);
+    let options = fields.nth(1).filter(|_| filesystem == OVERLAY);
+    let (layers, upper) = (options.and_then(layers), options.and_then(upper));
     let watching = filesystem::watching(&filesystem);
-    Some(Mount { id, parent, device, point: PathBytes::new(point), filesystem, root: PathBytes::new(root), watching, layers })
+    Some(Mount { id, parent, device, point: PathBytes::new(point), filesystem, root: PathBytes::new(root), watching, layers, upper })
 }
 
 /// The folders in an overlay's options: `lowerdir=/b:/a,upperdir=/c,workdir=/w`, or one `lowerdir+` or `datadir+` for each.
@@ -223,6 +247,12 @@ fn layers(options: &[u8]) -> Option<Vec<Vec<u8>>> {
     // What is escaped a second time, against colons, is not worth understanding.
     let are_plain = layers.iter().all(|layer| layer.starts_with(b"/") && !layer.contains(&b'\\') && is_plain(layer));
     are_plain.then_some(layers)
+}
+
+/// The folder an overlay writes to.
+fn upper(options: &[u8]) -> Option<Vec<u8>> {
+    let upper = options.split(|byte| *byte == b',').find_map(|option| option.strip_prefix(b"upperdir="))?;
+    Some(unescape(upper)).filter(|upper| upper.starts_with(b"/") && is_plain(upper))
 }
 
 /// Without names that mean another folder.

@@ -6,29 +6,33 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use doorward_policy::{Evidence, Fit, Judgement, PackageEvidence, Response, Row, Sha256, Status, Use, Verdict};
-use doorward_proto::report::{Denial, Fate, Observation, Process, ReportBody, Unjudged};
+use arc_swap::ArcSwap;
+use doorward_policy::{Evidence, Fit, Judgement, PackageEvidence, PathBytes, Response, Row, Sha256, Status, Use, Verdict};
+use doorward_proto::report::{Denial, Fate, Layer, Observation, Process, ReportBody, Source, Unjudged};
 use doorward_service::Clock;
 use nix::errno::Errno;
 use nix::sys::eventfd::EventFd;
 
 use super::Counters;
-use super::aftermath::{After, Aftermath, Allowed, is_same_but_for_names, is_still};
+use super::aftermath::{After, Aftermath, Allowed, Content, content_but_for_names, content_still};
 use super::cold::Waiter;
 use super::deferred::Deferred;
+use super::guarded;
 use super::held::{Held, Target};
 use super::history::{Executed, History, Note};
+use super::layer;
 use super::location::Location;
+use super::maintainer::is_at_work;
+use super::mount::Mounts;
 use super::parked::{Parked, Waiting};
 use super::queue::Queue;
 use super::reader::Manner;
 use super::warm::{Known, Warm};
 use crate::health::{FailureReason, Health};
-use crate::identify::{Identified, Identity};
+use crate::identify::{Identified, Identifier, Identity, NameClaim};
 use crate::judge::{Basis, Judge, Judged};
-use crate::system::group::{Answer, Class};
+use crate::system::group::{Answer, Class, Quiet};
 use crate::system::process;
-use crate::trust::transaction_is_open;
 
 /// An execution, as it was captured when its event was read.
 #[derive(Debug, Clone)]
@@ -46,29 +50,46 @@ pub(super) struct Execution {
     pub(super) manner: Manner,
     /// What became of it when it had begun and should not have.
     pub(super) ended: Option<Fate>,
+    /// How the file was met: executed, or loaded by something.
+    pub(super) usage: Use,
+    /// What a package says of the source this was compiled from, or said of it before it was replaced.
+    pub(super) source: Option<PackageEvidence>,
+    /// Which layer of an overlay the file lies in; looked for when it is told of.
+    pub(super) layer: Option<Layer>,
 }
 
 impl Execution {
+    pub(super) const fn is_load(&self) -> bool {
+        matches!(self.usage, Use::Load { .. })
+    }
+
+    /// What its name, or whoever loads it, claims about the file.
+    pub(super) fn claim(&self) -> NameClaim {
+        if self.is_load() { NameClaim::Source } else { NameClaim::of(self.location.proven().map_or(&[], PathBytes::file_name)) }
+    }
+
     /// What became of it when it was not let be.
     fn fate(&self) -> Option<Fate> {
         self.ended.or_else(|| (self.given == Some(Answer::Deny)).then_some(Fate::Refused))
     }
 }
 
-/// Told of every execution of a file that its package settled.
-pub type SettledByPackage = Arc<dyn Fn(&PackageEvidence, Sha256) + Send + Sync>;
+/// Told of every execution of a file that its package or publisher settled.
+pub type SettledBySource = Arc<dyn Fn(Source, Sha256) + Send + Sync>;
 
 /// Draws the conclusions. Shared by all threads that identify.
 pub(super) struct Outcomes {
     pub(super) judge: Arc<Judge>,
+    pub(super) identifier: Arc<Identifier>,
     pub(super) history: Arc<History>,
     pub(super) counters: Arc<Counters>,
     pub(super) reports: Arc<Queue<ReportBody>>,
-    pub(super) settled_by_package: SettledByPackage,
+    pub(super) settled_by_source: SettledBySource,
     pub(super) deferred: Deferred,
     pub(super) warm: Arc<Warm>,
     pub(super) parked: Arc<Parked>,
     pub(super) aftermath: Arc<Aftermath>,
+    pub(super) mounts: Arc<ArcSwap<Mounts>>,
     /// Asks the second sensor to look through all that run.
     pub(super) sweep: Arc<EventFd>,
     pub(super) class: Class,
@@ -88,6 +109,7 @@ pub(super) struct Footing {
 /// On what an execution was let through, see [`Allowed`].
 struct Allowance {
     identity: Identity,
+    content: Content,
     basis: Option<Basis>,
     only_root_writes: bool,
 }
@@ -114,6 +136,7 @@ impl Outcomes {
         footing: Footing,
         is_of_package_manager: impl FnOnce(&Execution) -> bool,
     ) {
+        execution.source = execution.source.take().or_else(|| self.package_of_replaced(&execution, target, file, footing));
         let mut decision = self.decide(&execution, file);
         let is_late = execution.manner == Manner::Late;
         let is_undecided = !decision.is_settled && decision.response != Response::Allow;
@@ -125,6 +148,7 @@ impl Outcomes {
         }
         if let Some(held) = target.held() {
             if decision.response == Response::Hold && held.given().is_none() {
+                execution.layer = self.layer(&execution, target);
                 self.report_waiting(&execution, file);
                 let waiting = Waiting { held: Arc::clone(held), execution, file: file.clone(), footing, basis: decision.basis };
                 let Err((reason, waiting)) = self.parked.add(waiting) else { return };
@@ -132,6 +156,9 @@ impl Outcomes {
                 execution = waiting.execution;
             }
             execution.given = Some(self.answer(held, &execution, file, decision, footing));
+        }
+        if execution.layer.is_none() && (decision.matters || execution.fate().is_some()) {
+            execution.layer = self.layer(&execution, target);
         }
         let is_undecided = !decision.is_settled && execution.fate().is_none();
         if !(is_undecided && self.deferred.offer(&self.judge, &execution, file)) {
@@ -155,33 +182,52 @@ impl Outcomes {
         Decision { response, basis, matters: matters(&judged), is_settled }
     }
 
+    /// For people: looked for when there is something to tell them, and after whoever waits was answered.
+    fn layer(&self, execution: &Execution, target: &Target) -> Option<Layer> {
+        let pid = i32::try_from(execution.process.pid).ok().filter(|pid| *pid > 0);
+        layer::find(target.file(), &execution.location, pid, &self.mounts.load())
+    }
+
     /// Tells the kernel, unless somebody did; allows only content that is still what was judged. Gives the answer that stands.
     fn answer(&self, held: &Arc<Held>, execution: &Execution, file: &Identified, decision: Decision, footing: Footing) -> Answer {
         let wanted = if decision.response == Response::Allow { Answer::Allow } else { Answer::Deny };
-        let has_changed = wanted == Answer::Allow && !self.is_still(held.file(), file);
+        let content = (wanted == Answer::Allow).then(|| content_still(held.file(), &file.identity)).flatten();
+        let is_unmoved = content.is_some() || wanted == Answer::Deny;
+        let content =
+            content.or_else(|| self.content_in_transaction(held.file(), execution, file, footing).filter(|_| wanted == Answer::Allow));
+        let has_changed = wanted == Answer::Allow && content.is_none();
         if has_changed {
             self.health.note(FailureReason::DigestChanged);
         }
         let given = held.answer(if has_changed { Answer::Deny } else { wanted });
         let Decision { basis, matters, .. } = decision;
-        let Footing { only_root_writes, is_lasting } = footing;
-        let is_settled = is_lasting && decision.is_settled;
+        let only_root_writes = footing.only_root_writes;
+        let is_settled = footing.is_lasting && is_unmoved && decision.is_settled;
         if is_settled && !has_changed {
             self.warm.remember(file.identity, Known { basis, answer: wanted, matters, only_root_writes });
         }
-        if given == Answer::Allow {
+        if let Some(content) = content.filter(|_| given == Answer::Allow) {
             // What people should hear of each time must be told of each time.
             let basis = (is_settled && !matters).then_some(basis);
-            let allowance = Allowance { identity: file.identity, basis, only_root_writes };
+            let allowance = Allowance { identity: file.identity, content, basis, only_root_writes };
             self.follow(Arc::clone(held), execution, allowance);
         }
         given
     }
 
-    /// Whether the content is what was judged. A package manager at work gives and takes names of what it replaces, which moves the change
-    /// time and nothing else.
-    fn is_still(&self, held: &File, file: &Identified) -> bool {
-        is_still(held, &file.identity) || is_same_but_for_names(held, file) && transaction_is_open(self.judge.trust().root())
+    /// The marks of its content, when only its names can have changed since it was judged: a package manager at work gives and takes
+    /// names of what it replaces, which moves the change time and nothing else.
+    fn content_in_transaction(&self, held: &File, execution: &Execution, file: &Identified, footing: Footing) -> Option<Content> {
+        let is_guarded = footing.only_root_writes && !execution.user_writable_folder;
+        let content = is_guarded.then(|| content_but_for_names(held, file)).flatten()?;
+        self.is_replaced_by_root(held).then_some(content)
+    }
+
+    /// Whether a file that was root's alone before is so still, and a package manager is at work.
+    ///
+    /// SECURITY: times can be set back by whoever may write the file, so that they prove nothing about anybody's but root's.
+    pub(super) fn is_replaced_by_root(&self, file: &File) -> bool {
+        guarded::only_root_writes(file) && is_at_work(&self.judge, &self.identifier, &self.mounts.load())
     }
 
     /// Ends what should not have begun, and has all that run looked through: it may have left children.
@@ -206,23 +252,34 @@ impl Outcomes {
 
     /// Ends what ran unseen and cannot be judged, where nothing that is undecided may run.
     fn end_undecided(&self, execution: &Execution) -> Option<Fate> {
-        let undecided = Judgement { verdict: Verdict::Undecided, row: Row::Nothing };
-        let may_run = self.judge.respond(undecided, self.clock.now_micros()) == Response::Allow;
-        (!may_run).then(|| self.end(execution))
+        (self.undecided() != Response::Allow).then(|| self.end(execution))
+    }
+
+    /// What the profile does with a file nothing settles.
+    fn undecided(&self) -> Response {
+        self.judge.respond(Judgement { verdict: Verdict::Undecided, row: Row::Nothing }, self.clock.now_micros())
     }
 
     /// Evidence by the proven path. What root runs from memory has none: container runtimes start themselves from a copy there, and a
-    /// copy is what it is a copy of. Nor has what lost its name since it was opened, as happens to whatever a package replaces: it is what
-    /// it was when this very inode was met at its place with this content.
+    /// copy is what it is a copy of.
     fn evidence(&self, execution: &Execution, file: &Identified) -> Evidence {
-        let evidence = self.judge.evidence(execution.location.proven(), &file.digests);
+        let evidence = self.judge.evidence_of(execution.location.proven(), file);
         let is_roots_copy = execution.manner == Manner::Late && execution.process.uid == Some(0) && evidence.package.is_none();
-        let is_nameless = execution.location.is_nameless() && evidence.package.is_none();
+        let executed = is_roots_copy.then(|| self.history.of(&file.digests.sha256)).flatten();
+        let original = executed.and_then(|executed| executed.evidence.package).filter(|package| package.fit == Fit::Match);
+        Evidence { package: evidence.package.or(original).or_else(|| execution.source.clone()), ..evidence }
+    }
+
+    /// What the package said of a file that has no name any more, as happens to whatever a package manager replaces: it is what it was
+    /// when this very inode was met at its place with this content.
+    fn package_of_replaced(&self, execution: &Execution, target: &Target, file: &Identified, footing: Footing) -> Option<PackageEvidence> {
+        if !execution.location.is_nameless() || !footing.only_root_writes {
+            return None;
+        }
         let is_same_inode = |known: &Identity| (known.filesystem, known.inode) == (file.identity.filesystem, file.identity.inode);
-        let was_here = |executed: &Executed| is_roots_copy || executed.identities.iter().any(is_same_inode);
-        let executed = (is_roots_copy || is_nameless).then(|| self.history.of(&file.digests.sha256)).flatten();
-        let original = executed.filter(was_here).and_then(|executed| executed.evidence.package).filter(|package| package.fit == Fit::Match);
-        Evidence { package: evidence.package.or(original), ..evidence }
+        let was_here = |executed: &Executed| executed.identities.iter().any(is_same_inode);
+        let package = self.history.of(&file.digests.sha256).filter(was_here)?.evidence.package?;
+        (package.fit == Fit::Match && self.is_replaced_by_root(target.file())).then_some(package)
     }
 
     fn judge(&self, execution: &Execution, file: &Identified) -> (Evidence, Judged) {
@@ -246,8 +303,9 @@ impl Outcomes {
         });
         let fate = execution.fate();
         let is_denied = fate.is_some();
-        if let Some(package) = evidence.package.as_ref().filter(|package| package.fit == Fit::Match && !is_denied) {
-            (self.settled_by_package)(package, file.digests.sha256);
+        let is_counted = !is_denied && !execution.is_load();
+        if let Some(source) = judged.settled_by().filter(|_| is_counted) {
+            (self.settled_by_source)(source, file.digests.sha256);
         }
         if !is_denied && !matters(&judged) {
             return;
@@ -268,7 +326,7 @@ impl Outcomes {
 
     /// Tells the CMS of a file whose execution waits for its answer.
     fn report_waiting(&self, execution: &Execution, file: &Identified) {
-        let evidence = self.judge.evidence(execution.location.proven(), &file.digests);
+        let evidence = self.evidence(execution, file);
         // It waits for an answer, which must not wait for the recorder.
         if self.reports.offer(ReportBody::Observation(observation(execution, file, evidence))).is_err() {
             self.health.note(FailureReason::ReportDropped);
@@ -279,7 +337,10 @@ impl Outcomes {
     /// run, and reported in any case.
     pub(super) fn unjudged(&self, mut execution: Execution, held: Option<&Arc<Held>>, reason: FailureReason) {
         self.health.note(reason);
-        execution.given = held.map(|held| held.answer(Answer::Deny)).or(execution.given);
+        // What is only loaded is no program of which the kernel would have to be sure: it follows the profile like any undecided file.
+        let is_let_be = execution.is_load() && self.undecided() == Response::Allow;
+        let wanted = if is_let_be { Answer::Allow } else { Answer::Deny };
+        execution.given = held.map(|held| held.answer(wanted)).or(execution.given);
         if matches!(execution.manner, Manner::Late | Manner::Unreadable) {
             execution.ended = self.end_undecided(&execution);
         }
@@ -307,19 +368,22 @@ impl Outcomes {
         for Waiter { execution, held } in waiting {
             self.counters.judged.fetch_add(1, Ordering::Relaxed);
             let Some(held) = held else { continue };
-            if !is_still(held.file(), &identity) {
+            let Some(content) = content_still(held.file(), &identity) else {
                 self.unjudged(execution, Some(&held), FailureReason::DigestChanged);
-            } else if held.answer(Answer::Allow) == Answer::Allow {
-                self.follow(held, &execution, Allowance { identity, basis: None, only_root_writes });
+                continue;
+            };
+            if held.answer(Answer::Allow) == Answer::Allow {
+                self.follow(held, &execution, Allowance { identity, content, basis: None, only_root_writes });
             }
         }
     }
 
     fn follow(&self, held: Arc<Held>, execution: &Execution, allowance: Allowance) {
-        let Allowance { identity, basis, only_root_writes } = allowance;
+        let Allowance { identity, content, basis, only_root_writes } = allowance;
         let pid = i32::try_from(execution.process.pid).unwrap_or(0);
         let (target, process) = (Target::Held(held), execution.pidfd.clone());
-        self.aftermath.add(After::Allowed(Allowed { target, identity, basis, only_root_writes, pid, process }));
+        let (quiet, is_load) = (Quiet::Everything, execution.is_load());
+        self.aftermath.add(After::Allowed(Allowed { target, identity, content, basis, quiet, only_root_writes, is_load, pid, process }));
     }
 
     /// Hands a report to the recorder. Where executions are held nobody waits for it: with a full disk under the store, whoever
@@ -338,7 +402,7 @@ fn observation(execution: &Execution, file: &Identified, evidence: Evidence) -> 
     Observation {
         file: file.into(),
         path: execution.location.reported(),
-        usage: Use::Execute,
+        usage: execution.usage,
         scan: None,
         first_observed_at: execution.observed_at,
         last_observed_at: execution.observed_at,
@@ -346,18 +410,17 @@ fn observation(execution: &Execution, file: &Identified, evidence: Evidence) -> 
         evidence,
         process: Some(execution.process.clone()),
         user_writable_folder: execution.user_writable_folder,
+        layer: execution.layer.clone(),
     }
 }
 
 /// People should hear of what nothing settles, of what may not run, and of threats even when somebody allowed them.
-fn matters(judged: &Judged) -> bool {
+pub(super) fn matters(judged: &Judged) -> bool {
     judged.judgement.verdict != Verdict::Allow || judged.standing.status == Status::Threat
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use doorward_policy::PathBytes;
-
     use super::*;
 
     /// An execution by the process with this number.
@@ -372,6 +435,9 @@ pub(super) mod tests {
             given: None,
             manner: Manner::Told,
             ended: None,
+            usage: Use::Execute,
+            source: None,
+            layer: None,
         }
     }
 }

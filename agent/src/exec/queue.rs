@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// What is put in with [`Queue::offer_for_later`] may wait for so long.
+pub(super) const SOON: Duration = Duration::from_millis(10);
+
 /// Many may put in, many may take out.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
@@ -19,12 +22,14 @@ pub(super) struct Queue<T> {
 struct State<T> {
     items: VecDeque<T>,
     is_closed: bool,
+    /// Who takes waits for something, and comes back by himself only later than [`SOON`].
+    is_idle: bool,
 }
 
 impl<T> Queue<T> {
     /// Room for `items_max` items, all of it taken now: putting in never allocates.
     pub(super) fn new(items_max: usize) -> Self {
-        let state = State { items: VecDeque::with_capacity(items_max), is_closed: false };
+        let state = State { items: VecDeque::with_capacity(items_max), is_closed: false, is_idle: false };
         Self { state: Mutex::new(state), arrived: Condvar::new(), left: Condvar::new(), items_max }
     }
 
@@ -37,6 +42,21 @@ impl<T> Queue<T> {
         state.items.push_back(item);
         drop(state);
         self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// As [`Queue::offer`], for what is in no hurry: whoever takes is not woken when he comes back soon anyway.
+    pub(super) fn offer_for_later(&self, item: T) -> Result<(), T> {
+        let mut state = self.lock();
+        if state.is_closed || state.items.len() >= self.items_max {
+            return Err(item);
+        }
+        state.items.push_back(item);
+        let is_idle = state.is_idle;
+        drop(state);
+        if is_idle {
+            self.arrived.notify_one();
+        }
         Ok(())
     }
 
@@ -78,10 +98,27 @@ impl<T> Queue<T> {
             (state, _) = self.arrived.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
         }
         let item = state.items.pop_front();
-        if item.is_some() {
-            self.left.notify_one();
+        let is_over = item.is_none() && state.is_closed;
+        drop(state);
+        self.left.notify_one();
+        if is_over { Err(()) } else { Ok(item) }
+    }
+
+    /// Takes all items there are, waiting for one at most this long; `Err` when the queue is closed and empty. For one who takes alone.
+    pub(super) fn take_all_within(&self, wait: Duration, into: &mut Vec<T>) -> Result<(), ()> {
+        let mut state = self.lock();
+        if state.items.is_empty() && !state.is_closed {
+            state.is_idle = wait > SOON;
+            (state, _) = self.arrived.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
+            state.is_idle = false;
         }
-        if item.is_none() && state.is_closed { Err(()) } else { Ok(item) }
+        if state.items.is_empty() && state.is_closed {
+            return Err(());
+        }
+        into.extend(state.items.drain(..));
+        drop(state);
+        self.left.notify_all();
+        Ok(())
     }
 
     /// Takes up to `items_max` items that are there already.
@@ -132,6 +169,29 @@ mod tests {
         queue.take_more(10, &mut rest);
         assert_eq!(rest, [1, 2]);
         assert_eq!(queue.take(), None);
+    }
+
+    #[test]
+    fn what_is_in_no_hurry_wakes_only_who_would_not_come_soon() {
+        let queue = Queue::new(4);
+        let mut taken = Vec::new();
+        queue.offer_for_later(1).unwrap();
+        queue.take_all_within(SOON, &mut taken).unwrap();
+        assert_eq!(taken, [1]);
+        std::thread::scope(|scope| {
+            let idle = scope.spawn(|| {
+                let mut taken = Vec::new();
+                queue.take_all_within(Duration::from_secs(600), &mut taken).map(|()| taken)
+            });
+            while !queue.lock().is_idle {
+                std::thread::yield_now();
+            }
+            queue.offer_for_later(2).unwrap();
+            assert_eq!(idle.join().unwrap(), Ok(vec![2]));
+        });
+        assert!(!queue.lock().is_idle);
+        queue.close();
+        assert_eq!((queue.offer_for_later(3), queue.take_all_within(SOON, &mut taken)), (Err(3), Err(())));
     }
 
     #[test]

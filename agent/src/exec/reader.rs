@@ -13,19 +13,20 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
 use nix::sys::fanotify::MaskFlags;
-use nix::sys::stat::{fstat, stat};
+use nix::sys::stat::{FileStat, fstat, stat};
 
 use super::Counters;
-use super::aftermath::{After, Aftermath, Allowed, Unopened, is_still};
+use super::aftermath::{After, Aftermath, Allowed, Content, Unopened, is_still};
 use super::deadline::Deadlines;
 use super::held::{Crowd, Held, Target, respond};
 use super::line::Line;
+use super::opened::Opens;
 use super::seen::Seen;
 use super::warm::{Known, Warm};
 use crate::health::{FailureReason, Health, Pulse};
 use crate::identify::{Identifier, Identity};
 use crate::judge::Judge;
-use crate::system::group::{Answer, Class, Event, EventBuffer, Group, GroupError};
+use crate::system::group::{Answer, Class, Event, EventBuffer, Group, GroupError, Quiet};
 use crate::system::lease;
 
 /// Token of the group's descriptor in epoll.
@@ -86,6 +87,7 @@ pub(super) struct Reader {
     pub(super) deadlines: Arc<Deadlines>,
     pub(super) aftermath: Arc<Aftermath>,
     pub(super) seen: Arc<Seen>,
+    pub(super) opens: Opens,
     /// This process's own executions are never judged.
     pub(super) own_pid: i32,
     /// This program, which people and its own helpers run too.
@@ -148,9 +150,27 @@ impl Reader {
             self.health.note(FailureReason::EventsLost);
             return;
         }
-        let Event { mask, file, pid, process, .. } = event;
+        if event.mask.contains(MaskFlags::FAN_CLOSE_WRITE) {
+            // Where nobody waits, the kernel may tell of this and of a use in one event.
+            if !event.is_use() {
+                let Some(file) = event.file else { return };
+                return self.aftermath.add(After::Rewritten(file));
+            }
+            if let Some(file) = event.file.as_ref().and_then(|file| file.try_clone().ok()) {
+                self.aftermath.add(After::Rewritten(file));
+            }
+        }
+        if event.pid == self.own_pid && event.file.is_some() {
+            return self.let_own_go(event);
+        }
+        if event.is_execution() { self.execution(event, observed_at) } else { self.open(event, observed_at) }
+    }
+
+    fn execution(&self, event: Event, observed_at: i64) {
+        let is_held = event.is_held();
+        let Event { file, pid, process, .. } = event;
+        self.counters.seen.fetch_add(1, Ordering::Relaxed);
         let Some(file) = file else {
-            self.counters.seen.fetch_add(1, Ordering::Relaxed);
             let (fate, reason) = match self.group.class() {
                 Class::Permission => (Fate::Refused, FailureReason::DeniedUnjudged),
                 Class::Notification => (Fate::Ran, FailureReason::EventsLost),
@@ -158,22 +178,12 @@ impl Reader {
             self.health.note(reason);
             return self.aftermath.add(After::Unopened(Unopened { pid, process, reason, fate, observed_at }));
         };
-        if mask.contains(MaskFlags::FAN_CLOSE_WRITE) {
-            return self.aftermath.add(After::Rewritten(file));
-        }
-        let is_held = mask.contains(MaskFlags::FAN_OPEN_EXEC_PERM);
-        if pid == self.own_pid {
-            if is_held {
-                respond(&self.group, &file, Answer::Allow, &self.health);
-            }
-            return self.aftermath.add(After::Close(Target::Open(file)));
-        }
-        self.counters.seen.fetch_add(1, Ordering::Relaxed);
-        if let Ok(stat) = fstat(&file) {
-            self.seen.note(pid, &stat);
+        let stat = fstat(&file).ok();
+        if let Some(stat) = &stat {
+            self.seen.note(pid, stat);
         }
         if is_held {
-            self.hold(file, pid, process, observed_at);
+            self.hold(file, stat, pid, process, observed_at);
         } else {
             self.enqueue(Sighting {
                 target: Target::Open(file),
@@ -187,15 +197,28 @@ impl Reader {
         }
     }
 
+    /// Nothing this process opens or executes waits for anybody.
+    fn let_own_go(&self, event: Event) {
+        let is_held = event.is_held();
+        let Some(file) = event.file else { return };
+        if is_held {
+            respond(&self.group, &file, Answer::Allow, &self.health);
+        }
+        self.aftermath.add(After::Close(Target::Open(file)));
+    }
+
     /// Answers what is known and has everything else looked at within its time.
-    fn hold(&self, file: File, pid: i32, process: Option<OwnedFd>, observed_at: i64) {
-        let identity = self.identity(&file);
+    fn hold(&self, file: File, stat: Option<FileStat>, pid: i32, process: Option<OwnedFd>, observed_at: i64) {
+        let found = stat.and_then(|stat| Some((self.identity(&stat)?, Content::of(&stat))));
+        let identity = found.map(|(identity, _)| identity);
         if identity.is_some() && identity == self.own {
             respond(&self.group, &file, Answer::Allow, &self.health);
             self.counters.judged.fetch_add(1, Ordering::Relaxed);
             return self.aftermath.add(After::Close(Target::Open(file)));
         }
-        if let Some((identity, known)) = identity.and_then(|identity| Some((identity, self.known(&file, &identity)?))) {
+        if let Some((identity, content, known)) =
+            found.and_then(|(identity, content)| Some((identity, content, self.known(&file, &identity)?)))
+        {
             respond(&self.group, &file, known.answer, &self.health);
             if known.matters {
                 let given = Some(known.answer);
@@ -209,8 +232,11 @@ impl Reader {
                 Answer::Allow => After::Allowed(Allowed {
                     target,
                     identity,
+                    content,
                     basis: Some(known.basis),
+                    quiet: Quiet::Everything,
                     only_root_writes: known.only_root_writes,
+                    is_load: false,
                     pid,
                     process: process.map(Arc::new),
                 }),
@@ -250,10 +276,9 @@ impl Reader {
         is_kept.then_some(known)
     }
 
-    /// The inode as it is now, where its filesystem was met before.
-    fn identity(&self, file: &File) -> Option<Identity> {
-        let stat = fstat(file).ok()?;
-        Some(Identity::of(self.identifier.filesystems().known(stat.st_dev)?, &stat))
+    /// The inode as it was looked at, where its filesystem was met before.
+    pub(super) fn identity(&self, stat: &FileStat) -> Option<Identity> {
+        Some(Identity::of(self.identifier.filesystems().known(stat.st_dev)?, stat))
     }
 
     fn enqueue(&self, sighting: Sighting) {
@@ -277,7 +302,7 @@ mod tests {
     use std::time::Duration;
 
     use doorward_policy::{Sha256, Status};
-    use doorward_proto::uplink::{Verdict, VerdictDecision};
+    use doorward_proto::uplink::{CoverageKind, Verdict, VerdictDecision};
     use nix::sys::eventfd::EfdFlags;
 
     use super::*;
@@ -287,7 +312,7 @@ mod tests {
 
     /// A reader with room for one sighting; `None`, loudly, where no group can be made.
     fn reader() -> Option<Reader> {
-        let group = Group::new(Class::Notification);
+        let group = Group::new(Class::Notification, CoverageKind::Exec);
         let group = group.inspect_err(|error| eprintln!("SKIPPED: a test of the reader, because {error}")).ok()?;
         let (health, clock) = (Health::default(), Clock::standing(7));
         let host = TestRoot::new();
@@ -306,10 +331,35 @@ mod tests {
             deadlines: Arc::default(),
             aftermath: Arc::new(Aftermath::new(health.clone())),
             seen: Arc::default(),
+            opens: Opens {
+                plain: Arc::default(),
+                openers: Arc::default(),
+                mounts: Arc::default(),
+                crowd: Arc::new(Crowd::new(8)),
+                queue: Arc::new(Line::new(1)),
+            },
             health,
             clock,
             own_pid: 100,
         })
+    }
+
+    #[test]
+    fn an_open_takes_no_room_from_executions_and_our_own_waits_for_nobody() {
+        let Some(reader) = reader() else { return };
+        let ((execution, _first), (open, _second), (own, pipe)) = (event(1), event(2), event(100));
+        reader.pass_on(Event { mask: MaskFlags::FAN_OPEN, ..open }, 7);
+        reader.pass_on(Event { mask: MaskFlags::FAN_OPEN, ..own }, 7);
+        reader.pass_on(execution, 7);
+        assert_eq!(reader.opens.queue.take().map(|sighting| sighting.pid), Some(2));
+        assert_eq!(reader.queue.take().map(|sighting| sighting.pid), Some(1));
+        assert_eq!(reader.counters.seen.load(Ordering::Relaxed), 1, "executions are counted");
+        for pid in [3, 4] {
+            reader.pass_on(Event { mask: MaskFlags::FAN_OPEN, ..event(pid).0 }, 7);
+        }
+        assert_eq!(reader.health.counts(), [("opens_unseen", 1)], "what finds no room");
+        drop(reader.aftermath);
+        assert!(is_closed(pipe));
     }
 
     /// An execution by this process; the file's other end tells when it is closed.

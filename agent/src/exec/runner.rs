@@ -124,7 +124,7 @@ impl<'a> Walk<'a> {
 
     fn file_of(&self, inode: &Inode) -> Option<usize> {
         let by_content = || {
-            let known = self.runners.identifier.store().candidate(inode, false)?;
+            let known = self.runners.identifier.store().candidate(inode, None)?;
             self.by_content.get(&known.digests.sha256)
         };
         self.by_identity.get(&inode.identity).or_else(by_content).copied()

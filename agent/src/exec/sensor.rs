@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +36,7 @@ use crate::health::{FailureReason, Health, Pulse};
 use crate::identify::{Identifier, Identity};
 use crate::judge::Judge;
 use crate::system::connector::{Connector, ConnectorError};
-use crate::system::glance::{Glance, glance};
+use crate::system::glance::{Glance, glance, glance_at_program};
 use crate::system::group::Group;
 use crate::system::process;
 
@@ -221,19 +222,30 @@ impl Sensor {
         if pid == self.own_pid {
             return;
         }
+        // PERF: nearly every execution ends here, at two calls of the kernel; opening what follows takes seven.
+        let by_name = |group: &Group| group.watches_filesystem_at(&executable::link(pid)).unwrap_or(false);
+        match glance_at_program(pid) {
+            Ok(found) if self.is_passed_over(pid, &found, at_ns, by_name) => return,
+            // It ended, or is a thread of the kernel.
+            Err(error) if error.kind() == ErrorKind::NotFound => return,
+            _ => {}
+        }
         // In this order, so that the executable is this very process's for as long as it lives.
         let Some(process) = process::open(pid) else { return };
         let Some(file) = executable::open_exe(pid) else { return };
         let Ok(found) = glance(&file) else { return };
-        let Some(group) = self.group.upgrade() else { return };
-        let is_watched = group.watches_filesystem_of(file.as_fd()).unwrap_or(false);
-        let mounts = self.mounts.load();
-        let mount = mount::id_of(&file);
-        let is_own = mount.is_some_and(|id| mounts.by_id(id).is_some()) || mounts.has_device(found.device);
-        let is_told_of = || !self.fresh.holds(found.device, at_ns) || self.is_settled(&found);
-        if is_watched && is_own && is_told_of() || self.seen.has(pid, &found) {
+        let by_file = |group: &Group| group.watches_filesystem_of(file.as_fd()).unwrap_or(false);
+        if self.is_passed_over(pid, &found, at_ns, by_file) {
             return;
         }
+        let Some(group) = self.group.upgrade() else { return };
+        let mounts = self.mounts.load();
+        // Only for want of descriptors can that not be told, and nobody is to be ended for that: the next look finds it again.
+        let Some(mount) = found.mount.or_else(|| mount::id_of(&file)) else {
+            self.health.note(FailureReason::DescriptorsExhausted);
+            return;
+        };
+        let is_watched = || by_file(&group);
         let is_new = self.remember((pid, found.device, found.inode), sweep.is_some());
         // SECURITY: the process is alive after everything was read of it, so all of it was its own.
         let is_known = sweep == Some(Sweep::First) || sweep == Some(Sweep::Later) && !is_new;
@@ -241,17 +253,32 @@ impl Sensor {
             return;
         }
         let reach = self.reach(pid, mount, &found, &mounts, is_watched);
-        if matches!(reach, Reach::Local) && !is_watched && group.watch_filesystem_of(file.as_fd()).is_err() {
+        if matches!(reach, Reach::Local) && !is_watched() && group.watch_filesystem_of(file.as_fd()).is_err() {
             self.health.note(FailureReason::MarkFailed);
         }
         drop(group);
-        if !self.hand_on(pid, process, file, &reach) {
-            self.health.note(FailureReason::QueueFull);
+        if let Err(reason) = self.hand_on(pid, process, file, &reach) {
+            self.health.note(reason);
             // The next look through all that run finds it again.
             let mut known = self.known.borrow_mut();
             known.now.remove(&(pid, found.device, found.inode));
             known.next.remove(&(pid, found.device, found.inode));
         }
+    }
+
+    /// Whether the marks tell of such an execution, or told of this one.
+    ///
+    /// SECURITY: the kernel is asked whether the file system has a mark, each time: numbers of devices and mounts are used again. It is
+    /// asked only about those that are known to be local; a program that answers for its own file system could keep us waiting.
+    fn is_passed_over(&self, pid: i32, found: &Glance, at_ns: u64, is_watched: impl FnOnce(&Group) -> bool) -> bool {
+        if self.seen.has(pid, found) {
+            return true;
+        }
+        let mounts = self.mounts.load();
+        let mount = found.mount.and_then(|id| mounts.by_id(id));
+        let is_own = mount.is_some_and(|mount| mount.watching() == Watching::Watched) || mounts.watches_device(found.device);
+        let is_told_of = || !self.fresh.holds(found.device, at_ns) || self.is_settled(found);
+        is_own && is_told_of() && self.group.upgrade().is_some_and(|group| is_watched(&group))
     }
 
     /// Whether the answer for this very content is known and is what makes the marks silent about a file: nobody need hear of it.
@@ -273,8 +300,7 @@ impl Sensor {
         }
     }
 
-    fn reach(&self, pid: i32, mount: Option<u64>, found: &Glance, mounts: &Mounts, is_watched: bool) -> Reach {
-        let Some(id) = mount else { return Reach::Foreign };
+    fn reach(&self, pid: i32, id: u64, found: &Glance, mounts: &Mounts, is_watched: impl Fn() -> bool) -> Reach {
         let of = |table: &Mounts| table.by_id(id).map(|mount| (mount.watching(), mount.is_layered()));
         let theirs = || of(&Mounts::read_at_most(Path::new(&format!("/proc/{pid}/mountinfo")), TABLE_BYTES_MAX).ok()?.0);
         match of(mounts).or_else(theirs) {
@@ -283,7 +309,7 @@ impl Sensor {
             Some(_) if mounts.by_id(id).is_some_and(|mount| self.is_trusted(mount)) => Reach::Trusted,
             Some(_) => Reach::Foreign,
             // No table names it, as when the process has a root of its own by now. What has a mark was found to be this kernel's alone.
-            None if is_watched => Reach::Readable,
+            None if is_watched() => Reach::Readable,
             // No table names it: in memory, or what was unmounted while it is in use, whoever answers for that.
             None if Some(found.device) == self.memory => Reach::Readable,
             None => Reach::Foreign,
@@ -295,10 +321,13 @@ impl Sensor {
         self.judge.lists().settings().trusted_mounts.contains(&mount.point)
     }
 
-    /// False when there is no room.
-    fn hand_on(&self, pid: i32, process: OwnedFd, file: File, reach: &Reach) -> bool {
+    /// The failure is for want of room or of descriptors.
+    fn hand_on(&self, pid: i32, process: OwnedFd, file: File, reach: &Reach) -> Result<(), FailureReason> {
         let readable = match reach {
-            Reach::Local | Reach::Readable => executable::open_for_reading(&file),
+            Reach::Local | Reach::Readable => match executable::try_open_for_reading(&file) {
+                Err(Errno::EMFILE | Errno::ENFILE) => return Err(FailureReason::DescriptorsExhausted),
+                opened => opened.ok(),
+            },
             Reach::Foreign | Reach::Trusted => None,
         };
         let (file, manner) = match readable {
@@ -310,6 +339,6 @@ impl Sensor {
         let sighting =
             Sighting { target: Target::Open(file), given: None, manner, user: user_of(pid), pid, process: Some(process), observed_at };
         self.counters.seen.fetch_add(1, Ordering::Relaxed);
-        self.queue.offer(sighting).is_ok()
+        self.queue.offer(sighting).map_err(|_| FailureReason::QueueFull)
     }
 }

@@ -15,7 +15,7 @@ use super::filesystem::Watching;
 use super::mount::{self, Mount, Mounts};
 
 /// `RESOLVE_CACHED` of `<linux/openat2.h>` (5.12), which nix lacks: the kernel gives up with EAGAIN rather than wait.
-const RESOLVE_CACHED: u64 = 0x20;
+pub(super) const RESOLVE_CACHED: u64 = 0x20;
 /// How often a step that would have had to wait is tried; what is mounted meanwhile makes it fail once or twice.
 const CACHED_TRIES: usize = 4;
 /// Bits of which one is enough for somebody other than the owner to write.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use doorward_proto::report::{Coverage, ReportBody};
+use doorward_proto::uplink::CoverageKind;
 use doorward_service::Clock;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit};
@@ -26,9 +27,12 @@ use super::fresh::Fresh;
 use super::held::Crowd;
 use super::history::History;
 use super::line::Line;
+use super::load::OpenMemory;
 use super::mount::{MOUNTINFO, Mounts};
-use super::outcome::{Outcomes, SettledByPackage};
+use super::opened::Opens;
+use super::outcome::{Outcomes, SettledBySource};
 use super::queue::Queue;
+use super::quieting::{Quieter, Quieting};
 use super::reader::Reader;
 use super::record::Recorder;
 use super::remark::Remarker;
@@ -37,7 +41,7 @@ use super::scope::Scope;
 use super::seen::Seen;
 use super::sensor::{Sensor, memory_device};
 use super::witness::Bench;
-use crate::health::{FailureReason, Health, Pulses};
+use crate::health::{FailureReason, Health, Pulse, Pulses};
 use crate::identify::{Identifier, Identity};
 use crate::judge::Judge;
 use crate::pending::Pending;
@@ -82,6 +86,8 @@ pub struct Counters {
 pub struct Setup {
     /// Whether executions are held until they are answered.
     pub class: Class,
+    /// Whether opens are watched too.
+    pub coverage: CoverageKind,
     /// Whose processes are looked after where no mark sees them; `/` for everybody's.
     pub control_group: String,
     /// Judges.
@@ -95,7 +101,7 @@ pub struct Setup {
     /// Counts executions; outlives this watch.
     pub counters: Arc<Counters>,
     /// Told of every execution a package settles.
-    pub settled_by_package: SettledByPackage,
+    pub settled_by_source: SettledBySource,
     /// Counts failures.
     pub health: Health,
     /// Loops that must not stand still.
@@ -128,11 +134,15 @@ pub struct Watch {
     stop: Arc<EventFd>,
     is_stopping: Arc<AtomicBool>,
     bench: Arc<Bench>,
+    /// What looks at opens, with shares of its own, so that they never crowd out executions.
+    loads: Arc<Bench>,
     reports: Arc<Queue<ReportBody>>,
     coverage: watch::Receiver<Coverage>,
     mounts: Arc<ArcSwap<Mounts>>,
     deadlines: Arc<Deadlines>,
     crowd: Arc<Crowd>,
+    /// As `crowd`, of opens.
+    opening: Arc<Crowd>,
     failed: Arc<Notify>,
     /// Ends when all threads but the recorder have.
     judged: Receiver<()>,
@@ -164,10 +174,15 @@ fn own_pid() -> i32 {
     nix::unistd::getpid().as_raw()
 }
 
-/// How many descriptors may be in flight: a quarter of the limit, less what one read of the kernel brings.
-fn descriptor_budget() -> u64 {
+/// How many descriptors may be in flight: a quarter of the limit, less what one read of the kernel brings. Where opens are watched,
+/// executions and opens have half of it each.
+fn descriptor_budget(coverage: CoverageKind) -> u64 {
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
-    (limit / 4).saturating_sub(DESCRIPTORS_PER_READ_MAX).max(16)
+    let budget = (limit / 4).saturating_sub(DESCRIPTORS_PER_READ_MAX);
+    match coverage {
+        CoverageKind::Exec => budget.max(16),
+        CoverageKind::ExecAndOpen => (budget / 2).max(16),
+    }
 }
 
 impl Watch {
@@ -176,7 +191,7 @@ impl Watch {
     /// # Errors
     /// [`GroupError`] when this process may not watch at all.
     pub fn start(setup: Setup) -> Result<Self, GroupError> {
-        let group = Arc::new(Group::new(setup.class)?);
+        let group = Arc::new(Group::new(setup.class, setup.coverage)?);
         let stop = Arc::new(event()?);
         let reports = Arc::new(Queue::new(QUEUE_REPORTS_MAX));
         let mounts = Arc::new(ArcSwap::from_pointee(Mounts::default()));
@@ -197,20 +212,24 @@ impl Watch {
         };
         let is_stopping = Arc::new(AtomicBool::new(false));
         let sweep = Arc::new(event()?);
-        let bench = Arc::new(bench(&setup, &reports, &mounts, &sweep, &is_stopping));
+        let shared = Shared { reports: &reports, mounts: &mounts, sweep: &sweep, is_stopping: &is_stopping };
+        let bench = Arc::new(bench(&setup, &shared, None));
+        let loads = Arc::new(self::bench(&setup, &shared, Some(&bench)));
         let failed = Arc::new(Notify::new());
         let (judging, judged) = sync_channel(0);
         let (recording, recorded) = sync_channel(0);
-        let crowd = Arc::new(Crowd::new(usize::try_from(descriptor_budget() / 4).unwrap_or(usize::MAX).min(HELD_MAX)));
+        let held_max = usize::try_from(descriptor_budget(setup.coverage) / 4).unwrap_or(usize::MAX).min(HELD_MAX);
         let watch = Self {
             stop,
             is_stopping,
             bench,
+            loads,
             reports,
             coverage,
             mounts,
             deadlines: Arc::default(),
-            crowd,
+            crowd: Arc::new(Crowd::new(held_max)),
+            opening: Arc::new(Crowd::new(held_max)),
             failed: Arc::clone(&failed),
             judged,
             recorded,
@@ -219,7 +238,11 @@ impl Watch {
         watch.start_recorder(&threads, &setup).map_err(refused)?;
         let threads = Threads { over: judging, ..threads };
         watch.start_answering(&threads, &group, &senses, &setup).map_err(refused)?;
-        watch.start_judging(&threads, &setup).map_err(refused)?;
+        watch.start_judging(&threads, &watch.bench, Bench::witness, &setup).map_err(refused)?;
+        if setup.coverage == CoverageKind::ExecAndOpen {
+            watch.start_judging(&threads, &watch.loads, Bench::watch_opens, &setup).map_err(refused)?;
+            watch.start_quieting(&threads, &setup).map_err(refused)?;
+        }
         // Everybody who answers stands before the first mark is set.
         remarker.renew().map_err(refused)?;
         let pulse = setup.slow.add("mounts", SLOW_LIMIT_MS);
@@ -249,7 +272,7 @@ impl Watch {
         let is_stopping = Arc::clone(&self.is_stopping);
         let class = setup.class;
         threads.start("exec-deadline", move || {
-            raise(class, priority::ANSWERING);
+            go_first(class);
             deadlines.run(&health, || beat(), || is_stopping.load(Ordering::Relaxed));
             Ok(())
         })?;
@@ -270,27 +293,34 @@ impl Watch {
             deadlines: Arc::clone(&self.deadlines),
             aftermath: Arc::clone(aftermath),
             seen: Arc::clone(&senses.seen),
+            opens: Opens {
+                plain: Arc::clone(&self.loads.opens.plain),
+                openers: Arc::clone(&self.loads.opens.openers),
+                mounts: Arc::clone(&self.mounts),
+                crowd: Arc::clone(&self.opening),
+                queue: Arc::clone(&self.loads.queue),
+            },
             own_pid: own_pid(),
         };
         threads.start("exec-reader", move || {
-            raise(class, priority::ANSWERING);
+            go_first(class);
             reader.run().map_err(|error| error.to_string())
         })
     }
 
     /// The threads that find out what files are.
-    fn start_judging(&self, threads: &Threads, setup: &Setup) -> std::io::Result<()> {
+    fn start_judging(&self, threads: &Threads, bench: &Arc<Bench>, witness: fn(&Bench, &Pulse), setup: &Setup) -> std::io::Result<()> {
         let class = setup.class;
         for _ in 0..WITNESSES {
-            let (bench, pulse) = (Arc::clone(&self.bench), setup.slow.add("witness", SLOW_LIMIT_MS));
+            let (bench, pulse) = (Arc::clone(bench), setup.slow.add("witness", SLOW_LIMIT_MS));
             threads.start("exec-witness", move || {
                 raise(class, priority::JUDGING);
-                bench.witness(&pulse);
+                witness(&bench, &pulse);
                 Ok(())
             })?;
         }
         for lane in WORKERS {
-            let (bench, pulse) = (Arc::clone(&self.bench), setup.slow.add("worker", SLOW_LIMIT_MS));
+            let (bench, pulse) = (Arc::clone(bench), setup.slow.add("worker", SLOW_LIMIT_MS));
             threads.start("exec-worker", move || {
                 if lane == Lane::Small {
                     raise(class, priority::JUDGING);
@@ -299,19 +329,40 @@ impl Watch {
                 Ok(())
             })?;
         }
-        let (bench, is_stopping) = (Arc::clone(&self.bench), Arc::clone(&self.is_stopping));
+        let (judging, is_stopping) = (Arc::clone(bench), Arc::clone(&self.is_stopping));
         threads.start("exec-parked", move || {
             raise(class, priority::JUDGING);
-            bench.outcomes.parked.run(&bench.outcomes, || is_stopping.load(Ordering::Relaxed));
+            judging.outcomes.parked.run(&judging.outcomes, || is_stopping.load(Ordering::Relaxed));
             Ok(())
         })?;
-        let (bench, is_stopping) = (Arc::clone(&self.bench), Arc::clone(&self.is_stopping));
+        let (bench, is_stopping) = (Arc::clone(bench), Arc::clone(&self.is_stopping));
         let pulse = setup.slow.add("deferred", SLOW_LIMIT_MS);
         threads.start("exec-deferred", move || {
             let Outcomes { deferred, judge, .. } = &bench.outcomes;
             let settle = |execution, file: &_| bench.outcomes.settle(execution, file);
             let means = Means { judge, identifier: &bench.identifier, mounts: &bench.mounts, pulse: &pulse };
             deferred.run(&means, settle, || is_stopping.load(Ordering::Relaxed));
+            Ok(())
+        })
+    }
+
+    fn start_quieting(&self, threads: &Threads, setup: &Setup) -> std::io::Result<()> {
+        let OpenMemory { plain, openers, quieting } = self.loads.opens.clone();
+        let Outcomes { warm, aftermath, .. } = &self.loads.outcomes;
+        let quieter = Quieter {
+            quieting,
+            plain,
+            openers,
+            warm: Arc::clone(warm),
+            aftermath: Arc::clone(aftermath),
+            identifier: Arc::clone(&setup.identifier),
+            judge: Arc::clone(&setup.judge),
+            mounts: Arc::clone(&self.mounts),
+            class: setup.class,
+        };
+        let pulse = setup.slow.add("quieting", SLOW_LIMIT_MS);
+        threads.start("exec-quieting", move || {
+            quieter.run(&pulse);
             Ok(())
         })
     }
@@ -404,13 +455,17 @@ impl Watch {
     fn ask_to_stop(&self) {
         // Whoever waits is let go before anything else is done.
         self.crowd.end();
+        self.opening.end();
         self.deadlines.let_go();
         self.is_stopping.store(true, Ordering::Relaxed);
         if let Err(error) = self.stop.write(1) {
             tracing::warn!(%error, "cannot tell the reader to stop");
         }
-        self.bench.queue.close();
-        self.bench.cold.close();
+        for bench in [&self.bench, &self.loads] {
+            bench.queue.close();
+            bench.cold.close();
+        }
+        self.loads.opens.quieting.close();
         self.bench.outcomes.aftermath.close();
     }
 }
@@ -426,15 +481,20 @@ fn event() -> Result<EventFd, GroupError> {
     EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(GroupError::Init)
 }
 
-fn bench(
-    setup: &Setup,
-    reports: &Arc<Queue<ReportBody>>,
-    mounts: &Arc<ArcSwap<Mounts>>,
-    sweep: &Arc<EventFd>,
-    is_stopping: &Arc<AtomicBool>,
-) -> Bench {
-    let budget = descriptor_budget();
+/// What both benches work with.
+struct Shared<'a> {
+    reports: &'a Arc<Queue<ReportBody>>,
+    mounts: &'a Arc<ArcSwap<Mounts>>,
+    sweep: &'a Arc<EventFd>,
+    is_stopping: &'a Arc<AtomicBool>,
+}
+
+/// A bench, which remembers what the other does.
+fn bench(setup: &Setup, shared: &Shared<'_>, other: Option<&Bench>) -> Bench {
+    let budget = descriptor_budget(setup.coverage);
     let room = |descriptors: u64| usize::try_from(descriptors.min(QUEUE_EVENTS_MAX)).unwrap_or(usize::MAX);
+    let new_memory = || OpenMemory { plain: Arc::default(), openers: Arc::default(), quieting: Arc::new(Quieting::new()) };
+    let new_aftermath = || Arc::new(Aftermath::new(setup.health.clone()));
     Bench {
         // A sighting has two descriptors, a job one: half of the budget each.
         queue: Arc::new(Line::new(room(budget / 4))),
@@ -442,22 +502,32 @@ fn bench(
         identifier: Arc::clone(&setup.identifier),
         outcomes: Outcomes {
             judge: Arc::clone(&setup.judge),
+            identifier: Arc::clone(&setup.identifier),
             history: Arc::clone(&setup.history),
             counters: Arc::clone(&setup.counters),
-            reports: Arc::clone(reports),
-            settled_by_package: Arc::clone(&setup.settled_by_package),
+            reports: Arc::clone(shared.reports),
+            settled_by_source: Arc::clone(&setup.settled_by_source),
             deferred: Deferred::default(),
-            warm: Arc::default(),
+            warm: other.map_or_else(Arc::default, |other| Arc::clone(&other.outcomes.warm)),
             parked: Arc::default(),
-            aftermath: Arc::new(Aftermath::new(setup.health.clone())),
-            sweep: Arc::clone(sweep),
+            aftermath: other.map_or_else(new_aftermath, |other| Arc::clone(&other.outcomes.aftermath)),
+            mounts: Arc::clone(shared.mounts),
+            sweep: Arc::clone(shared.sweep),
             class: setup.class,
             health: setup.health.clone(),
             clock: setup.clock.clone(),
         },
-        mounts: Arc::clone(mounts),
+        mounts: Arc::clone(shared.mounts),
         health: setup.health.clone(),
-        is_stopping: Arc::clone(is_stopping),
+        is_stopping: Arc::clone(shared.is_stopping),
+        opens: other.map_or_else(new_memory, |other| other.opens.clone()),
+    }
+}
+
+/// As [`raise`], for a thread that all of them wait for.
+fn go_first(class: Class) {
+    if class == Class::Permission && priority::first().is_err() {
+        raise(class, priority::ANSWERING);
     }
 }
 

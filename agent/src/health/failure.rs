@@ -72,6 +72,8 @@ failures! {
     QueueFull, "queue_full", Report;
     /// Watching: the kernel's own queue ran over and events were lost.
     EventsLost, "events_lost", Report;
+    /// Watching: opens were not looked at, so loads among them were not seen; in protect nothing goes unseen.
+    OpensUnseen, "opens_unseen", Report;
     /// Watching: an event that this program cannot read; the group is closed and made anew.
     EventMalformed, "event_malformed", Remake;
     /// Watching: out of file descriptors; the event was lost.
@@ -110,8 +112,14 @@ failures! {
     SensorUnavailable, "sensor_unavailable", Retry;
     /// Watching: a program ran from a file system that somebody else answers for, so nobody here could read it.
     UnwatchedFilesystem, "unwatched_filesystem", Report;
+    /// Watching: this host should hold executions and the kernel refuses; they are watched, and holding is tried again.
+    ProtectRefused, "protect_refused", Retry;
     /// The daemon: its guard process is gone; a new one is started.
     GuardLost, "guard_lost", Remake;
+    /// The daemon: a sandboxed helper ended or could not be started; what it read is no evidence, and another one is started.
+    SandboxLost, "sandbox_lost", Remake;
+    /// The daemon: a sandboxed helper did not answer in time; what it read is no evidence.
+    SandboxTimeout, "sandbox_timeout", Report;
     /// Identifying: the file vanished or could not be read.
     FileUnreadable, "file_unreadable", Count;
     /// Identifying: reading took longer than its budget; the execution is reported when the file is met again.
@@ -122,8 +130,12 @@ failures! {
     FileTooLarge, "file_too_large", Report;
     /// Identifying: the identity store could not be written; files are read again instead.
     IdentityStoreError, "identity_store_error", Report;
-    /// Trust: the package database could not be read; the last generation stays valid.
+    /// Trust: dpkg's database could not be read; the last generation stays valid.
     DpkgError, "dpkg_error", KeepLast;
+    /// Trust: rpm's database could not be read; the last generation stays valid.
+    RpmError, "rpm_error", KeepLast;
+    /// Trust: a file of anchors cannot be used; the others count.
+    PublisherAnchorError, "publisher_anchor_error", Report;
     /// Trust: the ledger of signed archives could not be read or written; what is in memory counts.
     LedgerError, "ledger_error", Report;
     /// Trust: an archive that was brought stands in no index signed by a key that counts; nothing it brings is vouched for.
@@ -192,6 +204,7 @@ mod tests {
         let rows = [
             (Why::QueueFull, "queue_full", Do::Report),
             (Why::EventsLost, "events_lost", Do::Report),
+            (Why::OpensUnseen, "opens_unseen", Do::Report),
             (Why::EventMalformed, "event_malformed", Do::Remake),
             (Why::DescriptorsExhausted, "descriptors_exhausted", Do::Report),
             (Why::MarkFailed, "mark_failed", Do::Retry),
@@ -211,13 +224,18 @@ mod tests {
             (Why::SensorLost, "sensor_lost", Do::Remake),
             (Why::SensorUnavailable, "sensor_unavailable", Do::Retry),
             (Why::UnwatchedFilesystem, "unwatched_filesystem", Do::Report),
+            (Why::ProtectRefused, "protect_refused", Do::Retry),
             (Why::GuardLost, "guard_lost", Do::Remake),
+            (Why::SandboxLost, "sandbox_lost", Do::Remake),
+            (Why::SandboxTimeout, "sandbox_timeout", Do::Report),
             (Why::FileUnreadable, "file_unreadable", Do::Count),
             (Why::IdentifyTimeout, "identify_timeout", Do::Report),
             (Why::DigestChanged, "digest_changed", Do::Report),
             (Why::FileTooLarge, "file_too_large", Do::Report),
             (Why::IdentityStoreError, "identity_store_error", Do::Report),
             (Why::DpkgError, "dpkg_error", Do::KeepLast),
+            (Why::RpmError, "rpm_error", Do::KeepLast),
+            (Why::PublisherAnchorError, "publisher_anchor_error", Do::Report),
             (Why::LedgerError, "ledger_error", Do::Report),
             (Why::ArchiveNotSigned, "archive_not_signed", Do::Report),
             (Why::ArchiveUnusable, "archive_unusable", Do::Report),
@@ -250,6 +268,17 @@ mod tests {
         for (reason, code, action) in rows {
             assert_eq!((reason.code(), reason.action()), (code, action), "{reason:?}");
             assert!(code.len() <= 64 && code.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_row_stands_in_the_specification() {
+        let specification = include_str!("../../../docs/SPECIFICATION.md");
+        let table = specification.split("## Failures").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("the table of failures");
+        let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split(" | ").next()).collect();
+        for reason in FailureReason::ALL {
+            let named = rows.iter().filter(|row| row.contains(&format!("`{}`", reason.code()))).count();
+            assert_eq!(named, 1, "{} stands {named} times in the table", reason.code());
         }
     }
 

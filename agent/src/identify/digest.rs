@@ -5,13 +5,13 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
 use doorward_formats::{HEAD_BYTES, Kind};
-use doorward_policy::{Blake3, FileKind, Md5, Sha256};
+use doorward_policy::{Blake3, DigestAlgorithm, FileKind, ListedDigest, Md5, Sha256};
 use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::unistd::{Whence, lseek};
 use sha2::Digest as _;
 
-use super::{NameClaim, SkipReason};
+use super::{NameClaim, SkipReason, WantedDigest};
 
 /// Bytes read at a time.
 ///
@@ -29,31 +29,55 @@ pub struct Digests {
     pub sha256: Sha256,
     /// Proves "unchanged" cheaply.
     pub blake3: Blake3,
-    /// Only where it was asked for, for a path of which dpkg lists one.
-    pub md5: Option<Md5>,
+    /// Of another algorithm, only where it was asked for: for a path of which a package lists one.
+    pub listed: Option<ListedDigest>,
+}
+
+impl Digests {
+    /// The digest of this algorithm, if it was taken.
+    #[must_use]
+    pub fn of(&self, algorithm: DigestAlgorithm) -> Option<ListedDigest> {
+        match algorithm {
+            DigestAlgorithm::Sha256 => Some(self.sha256.into()),
+            _ => self.listed.filter(|listed| listed.algorithm() == algorithm),
+        }
+    }
+
+    /// The MD5, if it was taken.
+    #[must_use]
+    pub fn md5(&self) -> Option<Md5> {
+        self.listed.and_then(|listed| listed.md5())
+    }
+
+    /// Whether what is wanted was taken.
+    #[must_use]
+    pub fn suffice(&self, wanted: Option<DigestAlgorithm>) -> bool {
+        wanted.is_none_or(|algorithm| self.of(algorithm).is_some())
+    }
 }
 
 /// Digests in the making.
 ///
 /// PERF: per core, on a Zen 3 with SHA-NI and AVX2: SHA-256 1.6 GB/s, BLAKE3 4.2, MD5 0.55 (`md-5`) or 0.69 (`fast-md5`,
 /// `md5-simd`). Eight MD5 streams in AVX2 lanes reach 3 GB/s, but no well-kept crate feeds lanes piece by piece from files
-/// of different lengths, and MD5 is asked for only where dpkg lists one.
+/// of different lengths, and MD5 is asked for only where dpkg lists one. What rpm lists is SHA-256 on every host of this decade.
 struct Digesting {
     sha256: sha2::Sha256,
     blake3: Box<blake3::Hasher>,
-    md5: Option<fast_md5::Md5>,
+    listed: Option<WantedDigest>,
 }
 
 impl Digesting {
-    fn new(want_md5: bool) -> Self {
-        Self { sha256: sha2::Sha256::new(), blake3: Box::default(), md5: want_md5.then(fast_md5::Md5::new) }
+    fn new(wanted: Option<DigestAlgorithm>) -> Self {
+        let listed = wanted.filter(|algorithm| *algorithm != DigestAlgorithm::Sha256).map(WantedDigest::new);
+        Self { sha256: sha2::Sha256::new(), blake3: Box::default(), listed }
     }
 
     fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         self.blake3.update(bytes);
-        if let Some(md5) = &mut self.md5 {
-            md5.update(bytes);
+        if let Some(listed) = &mut self.listed {
+            listed.update(bytes);
         }
     }
 
@@ -61,7 +85,7 @@ impl Digesting {
         Digests {
             sha256: Sha256::new(self.sha256.finalize().into()),
             blake3: Blake3::new(*self.blake3.finalize().as_bytes()),
-            md5: self.md5.map(|md5| Md5::new(md5.finalize())),
+            listed: self.listed.map(WantedDigest::finish),
         }
     }
 }
@@ -88,15 +112,7 @@ impl Reader {
     pub fn kind(&mut self, file: &File, claim: NameClaim) -> io::Result<Option<FileKind>> {
         self.head_bytes = 0;
         self.head_bytes = read_full(file, &mut self.buffer[..HEAD_BYTES], 0)?;
-        let head = &self.buffer[..self.head_bytes];
-        let format = match (Kind::of_head(head), claim) {
-            (doorward_formats::Guess::Certain(kind), _) => return Ok(Some(kind.file_kind())),
-            (doorward_formats::Guess::NeedsMore(format), _) => format,
-            (doorward_formats::Guess::Not, NameClaim::Jar) => doorward_formats::Format::Zip,
-            (doorward_formats::Guess::Not, NameClaim::CompressedModule) => return Ok(Some(FileKind::KernelModule)),
-            (doorward_formats::Guess::Not, NameClaim::None) => return Ok(None),
-        };
-        Ok(format.confirm(&mut Positioned { file, at: 0 })?.map(|kind| kind.file_kind()))
+        kind_of(&self.buffer[..self.head_bytes], file, claim)
     }
 
     /// Digests the whole of the file whose kind was told last. `size` and `blocks` are its `stat`'s; `stop` is asked at
@@ -104,8 +120,15 @@ impl Reader {
     ///
     /// # Errors
     /// [`SkipReason::ChangedWhileRead`] when it does not end at `size`, [`SkipReason::Stopped`], or the file's own reason.
-    pub fn digest(&mut self, file: &File, size: u64, blocks: u64, want_md5: bool, stop: &dyn Fn() -> bool) -> Result<Digests, SkipReason> {
-        let mut digesting = Digesting::new(want_md5);
+    pub fn digest(
+        &mut self,
+        file: &File,
+        size: u64,
+        blocks: u64,
+        wanted: Option<DigestAlgorithm>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Digests, SkipReason> {
+        let mut digesting = Digesting::new(wanted);
         if size > BUFFER_BYTES as u64 {
             // Read once and not again: it shall not push out what the host works with. Dropping its pages afterwards would
             // also drop those that were there before, so that is left alone.
@@ -140,6 +163,26 @@ impl Reader {
         self.head_bytes = 0;
         Ok(kept + read_full(file, &mut self.buffer[kept..want], at + kept as u64)?)
     }
+}
+
+/// As [`Reader::kind`], for a look without a reader.
+pub(super) fn kind(file: &File, claim: NameClaim) -> io::Result<Option<FileKind>> {
+    let mut head = [0; HEAD_BYTES];
+    let head_bytes = read_full(file, &mut head, 0)?;
+    kind_of(&head[..head_bytes], file, claim)
+}
+
+fn kind_of(head: &[u8], file: &File, claim: NameClaim) -> io::Result<Option<FileKind>> {
+    let format = match (Kind::of_head(head), claim) {
+        (doorward_formats::Guess::Certain(kind), _) => return Ok(Some(kind.file_kind())),
+        (doorward_formats::Guess::NeedsMore(format), _) => format,
+        (doorward_formats::Guess::Not, NameClaim::Jar) => doorward_formats::Format::Zip,
+        (doorward_formats::Guess::Not, NameClaim::CompressedModule) => return Ok(Some(FileKind::KernelModule)),
+        (doorward_formats::Guess::Not, NameClaim::Source) => return Ok(Some(FileKind::Script)),
+        (doorward_formats::Guess::Not, NameClaim::None) => return Ok(None),
+    };
+    let confirmed = format.confirm(&mut Positioned { file, at: 0 })?.map(|kind| kind.file_kind());
+    Ok(confirmed.or((claim == NameClaim::Source).then_some(FileKind::Script)))
 }
 
 /// Fills `into` unless the file ends before.
@@ -213,12 +256,12 @@ mod tests {
 
     use super::*;
 
-    fn digests(file: &File, want_md5: bool) -> Digests {
+    fn digests(file: &File, wanted: Option<DigestAlgorithm>) -> Digests {
         use std::os::unix::fs::MetadataExt;
         let metadata = file.metadata().unwrap();
         let mut reader = Reader::default();
         reader.kind(file, NameClaim::None).unwrap();
-        reader.digest(file, metadata.size(), metadata.blocks(), want_md5, &|| false).unwrap()
+        reader.digest(file, metadata.size(), metadata.blocks(), wanted, &|| false).unwrap()
     }
 
     #[test]
@@ -228,10 +271,10 @@ mod tests {
             let content: Vec<u8> = (0..length).map(|at| (at * 7 + at / 251) as u8).collect();
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(&content).unwrap();
-            let digests = digests(&file, true);
+            let digests = digests(&file, Some(DigestAlgorithm::Md5));
             assert_eq!(digests.sha256.as_bytes()[..], sha2::Sha256::digest(&content)[..], "{length}");
             assert_eq!(digests.blake3.as_bytes(), blake3::hash(&content).as_bytes(), "{length}");
-            assert_eq!(digests.md5.unwrap().as_bytes()[..], md5::Md5::digest(&content)[..], "{length}");
+            assert_eq!(digests.md5().unwrap().as_bytes()[..], md5::Md5::digest(&content)[..], "{length}");
         }
     }
 
@@ -244,16 +287,16 @@ mod tests {
         file.write_all_at(b"head", 0).unwrap();
         file.write_all_at(&[1], BUFFER_BYTES as u64 + 4096).unwrap();
         file.set_len(content.len() as u64).unwrap();
-        let digests = digests(&file, false);
+        let digests = digests(&file, None);
         assert_eq!(digests.sha256.as_bytes()[..], sha2::Sha256::digest(&content)[..]);
-        assert_eq!(digests.md5, None);
+        assert_eq!(digests.listed, None);
     }
 
     #[test]
     fn a_file_cut_short_has_no_digest() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(10).unwrap();
-        assert_eq!(Reader::default().digest(&file, 11, 8, false, &|| false), Err(SkipReason::ChangedWhileRead));
+        assert_eq!(Reader::default().digest(&file, 11, 8, None, &|| false), Err(SkipReason::ChangedWhileRead));
     }
 
     #[test]
@@ -262,6 +305,6 @@ mod tests {
         file.set_len(1 << 40).unwrap();
         let asked = std::cell::Cell::new(0);
         let stop = || asked.replace(asked.get() + 1) == 100;
-        assert_eq!(Reader::default().digest(&file, 1 << 40, 0, false, &stop), Err(SkipReason::Stopped));
+        assert_eq!(Reader::default().digest(&file, 1 << 40, 0, None, &stop), Err(SkipReason::Stopped));
     }
 }

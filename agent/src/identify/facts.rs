@@ -58,7 +58,7 @@ impl From<&Identified> for FileFacts {
         Self {
             sha256: digests.sha256,
             sha1: None,
-            md5: digests.md5,
+            md5: digests.md5(),
             blake3: Some(digests.blake3),
             size: attributes.size,
             kind: *kind,

@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use doorward_policy::{DigestAlgorithm, FileKind};
 use doorward_service::clock::Clock;
 use nix::sys::stat::{FileStat, SFlag, fstat};
 
+use super::digest;
 use super::store::{IdentityStore, Memo};
 use super::{Attributes, FilesystemId, Filesystems, Identified, Identity, NameClaim, Reader, SkipReason};
 use crate::system::lease;
@@ -100,26 +102,45 @@ impl Identifier {
     }
 
     /// Identifies the file behind an open descriptor, whose position is left alone; `Ok(None)` when it is no candidate.
-    /// `name` is the last component of its path, as far as there is one. With `want_md5` the digests include MD5 (see
-    /// `PackageTrust::lists_digest`). `stop` is asked every few hundred microseconds while reading.
+    /// `name` is the last component of its path, as far as there is one. The digests include the one that is `wanted` (see
+    /// `PackageTrust::wanted_digest`). `stop` is asked every few hundred microseconds while reading.
     ///
     /// # Errors
     /// The reason why it cannot be told. It is then neither a candidate nor cleared.
-    pub fn file(&self, file: &File, name: &[u8], want_md5: bool, stop: &dyn Fn() -> bool) -> Result<Option<Identified>, SkipReason> {
+    pub fn file(
+        &self,
+        file: &File,
+        name: &[u8],
+        wanted: Option<DigestAlgorithm>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Identified>, SkipReason> {
+        self.file_as(file, NameClaim::of(name), wanted, stop)
+    }
+
+    /// As [`Self::file`], with what is claimed of the file by something else than its name.
+    ///
+    /// # Errors
+    /// As for [`Self::file`].
+    pub fn file_as(
+        &self,
+        file: &File,
+        claim: NameClaim,
+        wanted: Option<DigestAlgorithm>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Identified>, SkipReason> {
         let stat = fstat(file)?;
         let inode = Inode::of(self.filesystems.id(stat.st_dev, file)?, &stat)?;
-        if let Some(known) = self.store.candidate(&inode, want_md5) {
+        if let Some(known) = self.store.candidate(&inode, wanted) {
             return Ok(Some(known));
         }
-        let claim = NameClaim::of(name);
-        let examined = self.examine(&mut Reader::default(), file, claim, |_| want_md5, stop)?;
+        let examined = self.examine(&mut Reader::default(), file, claim, |_| wanted, stop)?;
         let mut memo = Memo::default();
         memo.keep(&self.store, &examined, claim);
         self.store.remember(&mut memo);
         Ok(examined.candidate)
     }
 
-    /// Looks at the content, whatever the store knows, and remembers nothing. `want_md5` is asked for candidates only.
+    /// Looks at the content, whatever the store knows, and remembers nothing. `wanted` is asked for candidates only.
     ///
     /// # Errors
     /// As for [`Self::file`].
@@ -128,7 +149,7 @@ impl Identifier {
         reader: &mut Reader,
         file: &File,
         claim: NameClaim,
-        want_md5: impl Fn(&Inode) -> bool,
+        wanted: impl Fn(&Inode) -> Option<DigestAlgorithm>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Examined, SkipReason> {
         let is_remembered = self.filesystems.of(fstat(file)?.st_dev, file)?.is_remembered;
@@ -142,7 +163,7 @@ impl Identifier {
                 None => Ok(None),
                 Some(_) if before.identity.size > self.limits.digest_bytes_max => Err(SkipReason::TooLarge),
                 Some(kind) => reader
-                    .digest(file, before.identity.size, before.blocks, want_md5(&before), stop)
+                    .digest(file, before.identity.size, before.blocks, wanted(&before), stop)
                     .map(|digests| Some(Identified { identity: before.identity, kind, digests, attributes: before.attributes })),
             };
             let after = self.inode(file)?;
@@ -152,6 +173,24 @@ impl Identifier {
             before = after;
         }
         Err(SkipReason::ChangedWhileRead)
+    }
+
+    /// What the beginning of a file says that it is, and the identity under which that may be remembered; digests nothing.
+    ///
+    /// # Errors
+    /// The file's own.
+    pub fn kind(&self, file: &File) -> Result<(Option<FileKind>, Option<Identity>), SkipReason> {
+        let is_remembered = self.filesystems.of(fstat(file)?.st_dev, file)?.is_remembered;
+        let before = self.inode(file)?;
+        // SECURITY: both before the first byte is read; see the folder's header.
+        let may_last = is_remembered && before.identity.is_settled(self.clock.now_micros()) && lease::has_no_writer(file).unwrap_or(false);
+        let kind = match self.store.candidate(&before, None) {
+            // A text is known as a script once somebody ran it; whether it begins like one is another question.
+            Some(known) if known.kind != FileKind::Script => Some(known.kind),
+            _ => digest::kind(file, NameClaim::None)?,
+        };
+        let is_same = self.inode(file)?.identity == before.identity;
+        Ok((kind, (may_last && is_same).then_some(before.identity)))
     }
 
     fn inode(&self, file: &File) -> Result<Inode, SkipReason> {
@@ -190,7 +229,7 @@ mod tests {
     }
 
     fn identify(identifier: &Identifier, file: &File) -> Result<Option<Identified>, SkipReason> {
-        identifier.file(file, b"name", false, &|| false)
+        identifier.file(file, b"name", None, &|| false)
     }
 
     #[test]
@@ -257,7 +296,7 @@ mod tests {
             writer.write_at(format!("{}", reads.get()).as_bytes(), SCRIPT.len() as u64 + reads.get()).unwrap();
             false
         };
-        let outcome = identifier(Limits::default()).file(&open(folder.path(), "run").unwrap(), b"run", false, &change);
+        let outcome = identifier(Limits::default()).file(&open(folder.path(), "run").unwrap(), b"run", None, &change);
         assert_eq!(outcome, Err(SkipReason::ChangedWhileRead));
         assert_eq!(reads.get(), u64::from(READ_ATTEMPTS_MAX));
     }

@@ -40,6 +40,8 @@ pub enum NameClaim {
     Jar,
     /// To be a compressed kernel module.
     CompressedModule,
+    /// To be run by whoever reads it: any text is a script in an interpreter's hands. No name says so; whoever saw it being loaded does.
+    Source,
 }
 
 impl NameClaim {

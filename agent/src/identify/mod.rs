@@ -24,6 +24,7 @@ mod identity;
 mod open;
 mod skip;
 pub mod store;
+mod wanted;
 
 pub use digest::{Digests, Reader};
 pub use facts::{Attributes, Identified};
@@ -33,3 +34,4 @@ pub use identity::{FilesystemId, Identity, NameClaim};
 pub use open::open_at;
 pub use skip::SkipReason;
 pub use store::IdentityStore;
+pub(crate) use wanted::WantedDigest;

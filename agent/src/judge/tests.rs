@@ -1,10 +1,11 @@
 //! Judging on a host of its own, with a package that owns one program.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use doorward_policy::{Fit, Row};
+use doorward_policy::{DigestAlgorithm, Fit, Row};
 use doorward_service::Clock;
 
 use super::*;
@@ -26,8 +27,8 @@ impl TestRoot {
         fs::create_dir_all(path.join("usr/bin")).unwrap();
         fs::write(path.join("usr/bin/packaged"), "#!/bin/sh\nexit 0\n").unwrap();
         write_package_database(&path);
-        let (trust, problem) = Trust::open(&path);
-        assert!(problem.is_none(), "{problem:?}");
+        let (trust, problems) = Trust::open(&path);
+        assert!(problems.is_empty(), "{problems:?}");
         let root = PathBytes::new(path.as_os_str().as_bytes());
         let identifier = Identifier::new(Arc::new(IdentityStore::in_memory(entropy::fill)), Clock::system(), Limits::default());
         let judge = Judge::new(Arc::new(Lists::unenrolled()), Arc::new(trust), Arc::default(), root);
@@ -36,13 +37,20 @@ impl TestRoot {
 
     pub(crate) fn identified(&self, name: &str) -> Identified {
         let path = self.path.join(name);
-        self.identifier.file(&File::open(path).unwrap(), name.as_bytes(), true, &|| false).unwrap().unwrap()
+        self.identifier.file(&File::open(path).unwrap(), name.as_bytes(), Some(DigestAlgorithm::Md5), &|| false).unwrap().unwrap()
     }
 
     /// Changes something that bears on every file.
     pub(crate) fn turn_over(&self) {
+        self.settings(|_| ());
+    }
+
+    /// Changes settings.
+    pub(crate) fn settings(&self, change: impl FnOnce(&mut doorward_proto::uplink::HostSettings)) {
         let lists = self.judge.lists();
-        let settings = doorward_proto::uplink::HostSettings { revision: lists.settings().revision + 1, ..Default::default() };
+        let mut settings = doorward_proto::uplink::HostSettings::clone(&lists.settings());
+        settings.revision += 1;
+        change(&mut settings);
         lists.take_settings(settings).unwrap().unwrap();
     }
 
@@ -99,18 +107,27 @@ fn a_path_outside_the_root_or_none_at_all_earns_nothing() {
     for path in [Some(&outside), None] {
         assert!(root.judge.evidence(path, &file.digests).package.is_none(), "{path:?}");
     }
-    assert!(!root.judge.wants_md5(&outside));
+    assert!(root.judge.wanted_digest(&outside).is_none());
     let inside = PathBytes::new(root.path.join("usr/bin/packaged").as_os_str().as_bytes());
-    assert!(root.judge.wants_md5(&inside));
+    assert_eq!(root.judge.wanted_digest(&inside), Some(DigestAlgorithm::Md5));
 }
 
 #[test]
-fn the_closure_holds_this_very_program_and_its_loader() {
+fn the_closure_holds_this_very_program_its_loader_and_what_shells_need() {
     let root = TestRoot::new();
     let closure = Closure::default();
     closure.find(&root.identifier, Path::new("/"));
-    let own = File::open("/proc/self/exe").unwrap();
-    let own = root.identifier.file(&own, b"", false, &|| false).unwrap().unwrap();
-    assert!(closure.holds(&own.identity));
-    assert!(!closure.holds(&root.identified("usr/bin/packaged").identity));
+    let claim = |path: &Path| {
+        let file = File::open(path).unwrap();
+        closure.claim(&root.identifier.file(&file, b"", None, &|| false).unwrap().unwrap().identity)
+    };
+    assert_eq!(claim(Path::new("/proc/self/exe")), ClosureClaim::Member);
+    assert_eq!(claim(Path::new("/bin/sh")), ClosureClaim::Boot);
+    let members = closure.members();
+    let named = |name: &str| members.iter().find(|member| member.path.file_name().starts_with(name.as_bytes()));
+    let library = named("libc.so.6").expect("the C library is needed");
+    assert_eq!(claim(Path::new(OsStr::from_bytes(library.path.as_bytes()))), ClosureClaim::Boot);
+    assert!(named("ld-linux").is_some(), "{members:?}");
+    assert_eq!(closure.claim(&root.identified("usr/bin/packaged").identity), ClosureClaim::Outside);
+    assert!(members.len() < 400, "the wider closure is no whole system: {}", members.len());
 }

@@ -21,8 +21,9 @@ const SETTINGS_FILE: &str = "settings.json";
 /// Largest settings file that is read: every exclusion at its longest, each byte escaped.
 const SETTINGS_BYTES_MAX: u64 = 8 << 20;
 
-/// Files turned one by one by a new policy; with more of them everything is judged again.
-const FILES_TURNED_MAX: usize = 1_024;
+/// Files turned one by one by a new policy, twice what one step of it can name; with more of them everything is judged again. Names of
+/// so many take 4 MiB for a moment.
+const FILES_TURNED_MAX: usize = 131_072;
 
 /// Version of the settings file's form.
 const SETTINGS_VERSION: u32 = 1;
@@ -116,7 +117,7 @@ impl Lists {
         let policy = Arc::new(policy);
         let old = self.policy.load_full();
         // SECURITY: looked for before the policy is in force, so that nothing lies between that and the end of what was concluded before.
-        let files = files_that_differ(&old, &policy);
+        let files = files_that_differ(&old, &policy, FILES_TURNED_MAX);
         let last = self.policy.swap(Arc::clone(&policy));
         match files {
             Some(files) if Arc::ptr_eq(&old, &last) => files.iter().for_each(|file| self.stamps.turn(file)),
@@ -151,12 +152,12 @@ impl Lists {
 }
 
 /// The files of which the policies say something different; `None` when more than single files may be judged differently.
-fn files_that_differ(old: &Policy, new: &Policy) -> Option<Vec<Sha256>> {
+pub(super) fn files_that_differ(old: &Policy, new: &Policy, files_max: usize) -> Option<Vec<Sha256>> {
     let mut files = Vec::new();
-    let mut is_general = old.rules() != new.rules();
+    let mut is_general = old.rules() != new.rules() || old.version_rules() != new.version_rules();
     if !is_general {
         changes(old, new, |change| match change {
-            Change::File { file, .. } if files.len() < FILES_TURNED_MAX => files.push(file),
+            Change::File { file, .. } if files.len() < files_max => files.push(file),
             _ => is_general = true,
         });
     }

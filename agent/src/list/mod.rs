@@ -76,7 +76,7 @@ impl Lists {
         self.stamps.general()
     }
 
-    /// Rises after every other change of what is said of a file, whichever it is.
+    /// Rises after every other change of what is said of a file of which a stamp was taken, whichever it is.
     #[must_use]
     pub fn turns(&self) -> u64 {
         self.stamps.any()

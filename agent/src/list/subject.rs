@@ -4,28 +4,33 @@
 //! allow on this host alone. A verdict this program does not wholly understand can deny and never allow.
 
 use doorward_policy::reputation::TRUST_FACTOR_MAX;
-use doorward_policy::{Answer, Class, Closure, Evidence, Facts, Fit, Listed, NoAnswer, Reputation, Scope, Sha256, Status, Subject};
+use doorward_policy::{
+    Answer, Class, Closure, Evidence, Facts, Fit, Listed, NoAnswer, Reputation, Scope, Sha256, Status, Subject, is_boot_package,
+};
 use doorward_proto::snapshot::{FileListing, Policy};
 use doorward_proto::uplink::{Verdict, VerdictDecision};
 
 /// Threat scores below this carry no threat level; a score is 5 plus the level.
 const SCORE_BASE: u8 = 5;
 
-/// Whether a file stands where the unblockable closure does: PID 1, the ELF loader, the agent. A claim until evidence proves it.
+/// Whether a file stands where what the host cannot do without does. A claim until package evidence that matches, or the file's
+/// digest in the signed policy, proves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClosureClaim {
-    /// It does not.
+    /// It does not. Files of packages that hosts cannot do without by name belong there all the same.
     Outside,
-    /// It does; it is proven by package evidence that matches, or by its digest in the signed policy.
+    /// In the wider boot closure: shell, remote access, package manager and the libraries of all of them.
+    Boot,
+    /// In the unblockable closure: PID 1, the ELF loader, the agent.
     Member,
 }
 
 pub(super) fn subject(policy: &Policy, verdict: Option<&Verdict>, file: &Sha256, evidence: &Evidence, claim: ClosureClaim) -> Subject {
     let listing = policy.lookup_file(file);
-    let package = evidence
-        .package
-        .as_ref()
-        .map(|evidence| Listed { listing: policy.package(evidence.manager, &evidence.name), evidence: evidence.clone() });
+    let package = evidence.package.as_ref().map(|evidence| Listed {
+        listing: policy.package(evidence.manager, &evidence.name, &evidence.version),
+        evidence: evidence.clone(),
+    });
     let publisher =
         evidence.publisher.as_ref().map(|evidence| Listed { listing: policy.publisher(&evidence.fingerprint), evidence: evidence.clone() });
     let closure = closure(&listing, evidence, claim);
@@ -41,8 +46,15 @@ pub(super) fn subject(policy: &Policy, verdict: Option<&Verdict>, file: &Sha256,
 }
 
 fn closure(listing: &FileListing, evidence: &Evidence, claim: ClosureClaim) -> Closure {
-    let packaged = evidence.package.as_ref().is_some_and(|package| package.fit == Fit::Match);
-    if claim == ClosureClaim::Member && (packaged || listing.closure) { Closure::Proven } else { Closure::Outside }
+    let package = evidence.package.as_ref().filter(|package| package.fit == Fit::Match);
+    let is_proven = package.is_some() || listing.closure;
+    let is_named = package.is_some_and(|package| is_boot_package(package.manager, &package.name));
+    match claim {
+        ClosureClaim::Member if is_proven => Closure::Proven,
+        ClosureClaim::Boot if is_proven => Closure::Boot,
+        _ if is_named => Closure::Boot,
+        _ => Closure::Outside,
+    }
 }
 
 /// What a verdict tells beyond the policy.
@@ -86,6 +98,7 @@ fn told_answer(verdict: &Verdict) -> Answer {
         (Status::Unverified, "unknown") => {
             Answer::Reputation(Reputation { class: Class::Unknown, trust_factor: None, threat_level: None, threat_name: None })
         }
+        (Status::Unverified, "not_asked_kind") => Answer::None(NoAnswer::NotAskedKind),
         (Status::Unverified, "pending") => Answer::None(NoAnswer::Pending),
         (Status::Unverified, "not_configured") => Answer::None(NoAnswer::NotConfigured),
         (Status::Unverified, "provider_error") => Answer::None(NoAnswer::ProviderError),

@@ -9,6 +9,7 @@ use doorward_policy::{
 use doorward_proto::snapshot::{PolicySigner, Position, Record, RecordKind, RecordScope, Refusal};
 use doorward_proto::uplink::VerdictDecision;
 
+use super::file::files_that_differ;
 use super::*;
 
 const OUTSIDE: ClosureClaim = ClosureClaim::Outside;
@@ -43,9 +44,17 @@ fn record(byte: u8, kind: RecordKind) -> Record {
 }
 
 fn bash() -> Evidence {
+    packaged("bash")
+}
+
+fn nmap() -> Evidence {
+    packaged("nmap")
+}
+
+fn packaged(name: &str) -> Evidence {
     let package = PackageEvidence {
         manager: PackageManager::Dpkg,
-        name: "bash".into(),
+        name: name.into(),
         version: "5.2".into(),
         origin: "Debian".into(),
         level: Level::Database,
@@ -129,6 +138,8 @@ fn settings_only_rise_and_survive_a_restart() {
         exclusions: vec![PathBytes::new(path)],
         kill_on_bad_verdict: true,
         trusted_mounts: vec![PathBytes::new(path)],
+        interpreters: vec!["sh:.sh:-c".parse().unwrap()],
+        open_exclusions: vec![PathBytes::new(path)],
         ..HostSettings::default()
     };
     let mut seen = lists.settings_changes();
@@ -203,6 +214,7 @@ fn every_reason_a_server_gives_is_the_reason_this_host_shows() {
         KnownNoTrustFactor,
         Unknown,
         NotAsked,
+        NotAskedKind,
         Pending,
         NotConfigured,
         ProviderError,
@@ -222,17 +234,20 @@ fn sources_and_closure_come_from_lists_and_evidence() {
     let (folder, cms) = (tempfile::tempdir().unwrap(), TestCms::new());
     let (lists, _) = Lists::open(folder.path(), cms.trustee());
     let judged = |evidence: &Evidence, claim| judge(&lists.rules(), &lists.subject(&file(1), evidence, claim)).row;
-    assert_eq!(judged(&bash(), OUTSIDE), Row::Package);
-    assert!(lists.settles(&file(1), &bash(), OUTSIDE));
+    assert_eq!(judged(&nmap(), OUTSIDE), Row::Package);
+    assert!(lists.settles(&file(1), &nmap(), OUTSIDE));
     assert!(!lists.settles(&file(1), &Evidence::default(), OUTSIDE));
 
-    let denied = Record::source(&SourceKey::package(PackageManager::Dpkg, "bash"), RecordKind::PackageDenied, RecordScope::Global);
+    let denied = Record::source(&SourceKey::package(PackageManager::Dpkg, "nmap"), RecordKind::PackageDenied, RecordScope::Global);
     lists.take_policy(cms.publish(1, [denied, record(1, RecordKind::FileDeniedByPerson)])).unwrap();
-    assert_eq!(judged(&bash(), OUTSIDE), Row::DeniedByPerson);
-    assert_eq!(judged(&bash(), ClosureClaim::Member), Row::Closure);
+    assert_eq!(judged(&nmap(), OUTSIDE), Row::DeniedByPerson);
+    assert_eq!(judged(&nmap(), ClosureClaim::Member), Row::Closure);
     assert_eq!(judged(&Evidence::default(), ClosureClaim::Member), Row::DeniedByPerson, "a claim alone proves nothing");
+    assert_eq!(judged(&nmap(), ClosureClaim::Boot), Row::Closure, "a list alone speaks against it");
+    assert_eq!(judged(&Evidence::default(), ClosureClaim::Boot), Row::DeniedByPerson);
+    assert_eq!(judged(&bash(), OUTSIDE), Row::Closure, "no host can do without files of this package");
     lists.take_policy(cms.publish(2, [denied, record(1, RecordKind::ClosureFile)])).unwrap();
-    assert_eq!(judged(&bash(), OUTSIDE), Row::PackageNotAllowed);
+    assert_eq!(judged(&nmap(), OUTSIDE), Row::PackageNotAllowed);
     assert_eq!(judged(&Evidence::default(), ClosureClaim::Member), Row::Closure);
     assert_eq!(judged(&Evidence::default(), OUTSIDE), Row::Nothing);
 }
@@ -321,12 +336,17 @@ fn a_policy_turns_the_files_it_says_something_else_of_and_everything_when_its_ru
 }
 
 #[test]
-fn a_policy_that_changes_more_files_than_are_looked_at_turns_everything() {
+fn a_long_list_of_files_that_were_never_met_leaves_what_is_known_as_it_is() {
     let (cms, folder) = (TestCms::new(), tempfile::tempdir().unwrap());
     let (lists, _) = Lists::open(folder.path(), cms.trustee());
-    let digest = |number: u32| Sha256::new(std::array::from_fn(|at| number.to_be_bytes()[at % 4]));
-    let many = (0..5_000).map(|number| Record::file(&digest(number), RecordKind::FileAllowedByPerson, RecordScope::Profile));
-    let generation = lists.generation();
-    lists.take_policy(cms.publish(1, many)).unwrap();
-    assert!(lists.generation() > generation);
+    let digest = |number: u32| Sha256::new(std::array::from_fn(|at| number.wrapping_mul(2_654_435_761).to_be_bytes()[at % 4]));
+    let many = |count| (0..count).map(move |number| Record::file(&digest(number), RecordKind::FileDeniedByPerson, RecordScope::Profile));
+    let (generation, known) = (lists.generation(), lists.stamp(&file(200)));
+    lists.take_policy(cms.publish(1, many(5_000))).unwrap();
+    assert!(lists.generation() == generation && lists.holds(known));
+    let met = lists.stamp(&digest(7));
+    lists.take_policy(cms.publish(2, many(7))).unwrap();
+    assert!(lists.generation() == generation && !lists.holds(met), "one of the many was");
+    let (old, new) = (cms.publish(3, many(0)), cms.publish(4, many(6)));
+    assert!(files_that_differ(&old, &new, 6).is_some() && files_that_differ(&old, &new, 5).is_none(), "more than are looked at");
 }

@@ -33,7 +33,7 @@ impl Join {
             Record::Coverage(_) | Record::Health(_) | Record::Turned(_) => Self::Replace,
             // A scan meets a path once, so a window for each of its findings would never be looked into: 10 MiB for 65,536 of them. The
             // parts of one inventory belong together and in order.
-            Record::Observation(_) | Record::Inventory(_) => Self::Not,
+            Record::Observation(_) | Record::Inventory(_) | Record::Closure(_) => Self::Not,
         }
     }
 }
@@ -49,6 +49,7 @@ pub(super) fn key(record: &Record) -> Key {
         Record::Denial(_) => hasher.update(b"denial"),
         Record::Observation(_) => hasher.update(b"observation"),
         Record::Unjudged(_) => hasher.update(b"unjudged"),
+        Record::Closure(_) => hasher.update(b"closure"),
     };
     if let Record::Denial(denied) = record {
         let identity = (denied.row, denied.undecided, denied.fate);

@@ -64,6 +64,7 @@ pub(super) enum Record {
     Turned(body::Turned),
     Health(body::Ailing),
     Unjudged(body::Unidentified),
+    Closure(body::Needed),
 }
 
 impl Record {
@@ -97,7 +98,7 @@ impl Record {
 
     pub(super) fn class(&self) -> Class {
         match self {
-            Self::Denial(_) | Self::Turned(_) | Self::Unjudged(_) => Class::Kept,
+            Self::Denial(_) | Self::Turned(_) | Self::Unjudged(_) | Self::Closure(_) => Class::Kept,
             Self::Observation(observed) if observed.is_execution() => Class::Kept,
             Self::Observation(_) | Self::Coverage(_) | Self::Inventory(_) | Self::Health(_) => Class::Expendable,
         }
@@ -114,6 +115,7 @@ impl From<ReportBody> for Record {
             ReportBody::Turned(turned) => Self::Turned(turned.into()),
             ReportBody::Health(health) => Self::Health(health.into()),
             ReportBody::Unjudged(unjudged) => Self::Unjudged(unjudged.into()),
+            ReportBody::Closure(news) => Self::Closure(news.into()),
         }
     }
 }
@@ -130,6 +132,7 @@ impl TryFrom<Record> for ReportBody {
             Record::Turned(turned) => Self::Turned(turned.into()),
             Record::Health(ailing) => Self::Health(ailing.into()),
             Record::Unjudged(unidentified) => Self::Unjudged(unidentified.into()),
+            Record::Closure(needed) => Self::Closure(needed.into()),
         })
     }
 }

@@ -104,6 +104,7 @@ fn met(number: u32, usage: Use) -> Observation {
         evidence: Evidence::default(),
         process: None,
         user_writable_folder: false,
+        layer: None,
     }
 }
 
@@ -537,6 +538,7 @@ async fn a_large_inventory_lies_in_small_values_that_sled_syncs() {
         files: 3,
         executed: 1,
         modified: 0,
+        scanned: true,
     };
     let inventory = ReportBody::Inventory(Inventory { sources: (0..10_000).map(source).collect(), complete: true });
     for _ in 0..3 {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use doorward_policy::PathBytes;
 use doorward_proto::report::{Coverage, FailureCount, Health as HealthReport};
 use doorward_service::Clock;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::RunError;
 use super::inventory::Book;
@@ -25,7 +25,9 @@ use crate::identify::{Identifier, IdentityStore, Limits};
 use crate::judge::{Closure, Judge};
 use crate::list::{Lists, Trustee};
 use crate::pending::{self, Pending, PendingError};
+use crate::sandbox::Sandbox;
 use crate::system::entropy;
+use crate::trust::publisher::{AnchorError, Publishers};
 use crate::trust::{Ledger, Trust, Witness};
 
 /// What tasks share. All of it can be used from any thread.
@@ -44,8 +46,12 @@ pub(super) struct Agent {
     pub(super) counters: Arc<Counters>,
     pub(super) inventory: Arc<Book>,
     pub(super) coverage: watch::Sender<Coverage>,
+    /// A new generation of packages is in force, and the closure was found again.
+    pub(super) packages_read: Notify,
     pub(super) scans: Scans,
     pub(super) witness: Witness,
+    /// Where files of attackers' making are read.
+    pub(super) sandbox: Arc<Sandbox>,
     pub(super) health: Health,
     /// Loops whose standing still means that the daemon must be started anew.
     pub(super) vital: Pulses,
@@ -73,15 +79,17 @@ impl Agent {
             health.note(FailureReason::LedgerError);
             tracing::error!(%problem, "what signed archives vouched for is of the lower level until they are read again");
         }
-        let (trust, problem) = Trust::with_ledger(&settings.root, ledger);
-        if let Some(problem) = problem {
-            health.note(FailureReason::DpkgError);
-            tracing::error!(%problem, "the package database cannot be used; no package vouches for anything until it can");
+        let (trust, problems) = Trust::with_ledger(&settings.root, ledger);
+        for problem in problems {
+            health.note(problem.manager.into());
+            tracing::error!(%problem, "the package database cannot be used; no package of it vouches for anything until it can");
         }
         let closure = Closure::default();
         closure.find(&identifier, &settings.root);
         let root = PathBytes::new(settings.root.as_os_str().as_bytes());
-        let judge = Arc::new(Judge::new(Arc::clone(&lists), Arc::new(trust), Arc::new(closure), root));
+        let publishers = open_publishers(&settings, &clock, &health);
+        let judge = Judge::new(Arc::clone(&lists), Arc::new(trust), Arc::new(closure), root).with_publishers(publishers);
+        let judge = Arc::new(judge);
         Ok(Arc::new(Self {
             inventory: Arc::new(Book::open(settings.state_dir.join("inventory"))),
             scans: Scans::new(settings.state_dir.join("scan.json")),
@@ -98,6 +106,9 @@ impl Agent {
             history: Arc::default(),
             counters: Arc::default(),
             coverage: watch::Sender::new(Coverage::default()),
+            packages_read: Notify::new(),
+            // Started here, before anything is watched, so that its own execution never has to be judged.
+            sandbox: Arc::new(Sandbox::start(health.clone())),
             health,
             vital: Pulses::default(),
             slow: Pulses::default(),
@@ -121,8 +132,10 @@ impl Agent {
         let trust = self.judge.trust();
         let keys = self.lists.settings().archive_keys.clone();
         let Some(current) = trust.current() else { return PackageCounts::default() };
-        let signed = current.installed().filter(|(package, version)| trust.ledger().holds_package(package, version, &keys)).count();
-        PackageCounts { installed: current.packages() as u64, signed: signed as u64 }
+        let mut counts = PackageCounts { installed: current.packages() as u64, signed: 0 };
+        counts.signed =
+            current.installed().filter(|(package, version)| trust.ledger().holds_package(package, version, &keys)).count() as u64;
+        counts
     }
 
     /// The counters a person should look at, as they are now.
@@ -170,6 +183,21 @@ fn open_lists(settings: &Settings, credential: &Credential, health: &Health) -> 
 /// When the store cannot be read.
 pub(super) fn load_verdicts(pending: &Pending, lists: &Lists) -> Result<(), PendingError> {
     pending.each_verdict_blocking(|verdict| lists.take_verdicts([&verdict]))
+}
+
+fn open_publishers(settings: &Settings, clock: &Clock, health: &Health) -> Arc<Publishers> {
+    let (publishers, problems) = Publishers::open(&settings.trust.publisher_anchors, clock.clone());
+    tell_of_anchors(&publishers, &problems, health);
+    Arc::new(publishers)
+}
+
+/// Names every file that gives no anchor.
+pub(super) fn tell_of_anchors(publishers: &Publishers, problems: &[AnchorError], health: &Health) {
+    for problem in problems {
+        health.note(FailureReason::PublisherAnchorError);
+        tracing::error!(%problem, "no publisher is trusted by this file");
+    }
+    tracing::info!(anchors = publishers.anchors().len(), "anchors of publishers");
 }
 
 fn open_identities(settings: &Settings, health: &Health) -> IdentityStore {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_policy::ScanId;
-use doorward_proto::report::Source;
 use doorward_proto::uplink::{Command, CommandBody, ScanState};
 use doorward_service::Lifecycle;
 use tokio::sync::mpsc;
@@ -12,6 +11,7 @@ use uuid::Uuid;
 
 use super::agent::Agent;
 use super::scan::{self, Asked, Current, Purpose};
+use super::source::Requests;
 use crate::health::FailureReason;
 use crate::scan::{ScanError, Summary};
 use crate::uplink::UplinkHandle;
@@ -22,8 +22,6 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 const TOLD_AFTER: Duration = Duration::from_secs(2);
 /// How often it is looked whether the end was sent.
 const TOLD_INTERVAL: Duration = Duration::from_millis(250);
-/// How long a request for a source's files waits for another scan to end.
-const SOURCE_WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// Carries commands out.
 #[derive(Clone)]
@@ -31,6 +29,7 @@ pub(super) struct Commands {
     pub(super) agent: Arc<Agent>,
     pub(super) uplink: UplinkHandle,
     pub(super) lifecycle: Lifecycle,
+    pub(super) requests: Arc<Requests>,
 }
 
 impl Commands {
@@ -46,10 +45,11 @@ impl Commands {
             match body {
                 CommandBody::StartScan(start) => self.start_scan(Asked::new(id, start)),
                 CommandBody::StopScan(scan) => self.stop_scan(id, scan),
-                CommandBody::SourceFiles(source) => {
+                CommandBody::SourceFiles(source) if self.requests.take(id) => {
                     let commands = self.clone();
                     drop(self.lifecycle.spawn(async move { commands.report_source(id, source).await }));
                 }
+                CommandBody::SourceFiles(_) => {}
             }
         }
     }
@@ -103,7 +103,7 @@ impl Commands {
     }
 
     /// Runs a scan on threads of its own, telling the CMS how far it is.
-    async fn run(&self, current: &Current, purpose: Purpose) -> Result<Summary, ScanError> {
+    pub(super) async fn run(&self, current: &Current, purpose: Purpose) -> Result<Summary, ScanError> {
         let (agent, scanning, is_asked) = (Arc::clone(&self.agent), current.clone(), current.scan.is_some());
         let cancel = self.lifecycle.cancel();
         let mut running = tokio::task::spawn_blocking(move || scan::run(&agent, &scanning, &purpose));
@@ -134,7 +134,7 @@ impl Commands {
         }
     }
 
-    fn log_end(&self, outcome: &Result<Summary, ScanError>) -> ScanState {
+    pub(super) fn log_end(&self, outcome: &Result<Summary, ScanError>) -> ScanState {
         match outcome {
             Ok(summary) => {
                 let counts = &summary.counts;
@@ -164,30 +164,9 @@ impl Commands {
             None => self.uplink.finished(id, Err("no scan with this id is under way".into())),
         }
     }
-
-    /// Reports the files a source claims, once no other scan is under way.
-    async fn report_source(&self, id: Uuid, source: Source) {
-        let cancel = self.lifecycle.cancel();
-        let deadline = tokio::time::Instant::now() + SOURCE_WAIT_MAX;
-        let place = loop {
-            if let Some(place) = self.agent.scans.begin(None) {
-                break place;
-            }
-            if cancel.is_cancelled() || tokio::time::Instant::now() > deadline {
-                return self.uplink.finished(id, Err("another scan did not end in time; ask again".into()));
-            }
-            sleep(PROGRESS_INTERVAL, &cancel).await;
-        };
-        let outcome = self.run(&place.current.clone(), Purpose::Source(source)).await;
-        self.log_end(&outcome);
-        drop(place);
-        if !cancel.is_cancelled() {
-            self.uplink.finished(id, outcome.map(drop).map_err(|error| error.to_string()));
-        }
-    }
 }
 
-async fn sleep(duration: Duration, cancel: &tokio_util::sync::CancellationToken) {
+pub(super) async fn sleep(duration: Duration, cancel: &tokio_util::sync::CancellationToken) {
     tokio::select! {
         () = cancel.cancelled() => {}
         () = tokio::time::sleep(duration) => {}

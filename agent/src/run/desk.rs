@@ -57,11 +57,13 @@ impl Daemon for Desk {
             last_error: uplink.last_error,
             policy: PolicyStatus { epoch: policy.head().epoch, revision: policy.head().revision, records: policy.head().count },
             settings_revision: settings.revision,
+            watches: settings.coverage,
             pending: gauges.records,
             awaiting: gauges.awaiting,
             dropped: gauges.lost(agent.health.count(FailureReason::ReportDropped)),
             packages: agent.package_counts(),
             coverage: agent.coverage.borrow().clone(),
+            sandbox: agent.sandbox.standing(),
             scan: agent.scans.current().map(|current| current.progress(ScanState::Running)),
             failures: agent.health.counts().into_iter().map(|(code, count)| (code.to_owned(), count)).collect(),
             executions: Executions {

@@ -69,8 +69,8 @@ pub(super) enum Purpose {
     Asked(Asked),
     /// Somebody on this host asked for it.
     Local(Vec<PathBytes>),
-    /// Only files of this source are reported.
-    Source(Source),
+    /// Only files of this source are reported, and only those among these paths where there are any.
+    Source(Source, Vec<PathBytes>),
 }
 
 /// The place of the scan under way; another can start when it is dropped.
@@ -95,7 +95,7 @@ impl Purpose {
     const fn id(&self) -> Option<ScanId> {
         match self {
             Self::Asked(asked) => Some(asked.scan),
-            Self::Local(_) | Self::Source(_) => None,
+            Self::Local(_) | Self::Source(..) => None,
         }
     }
 
@@ -103,7 +103,7 @@ impl Purpose {
         match self {
             Self::Asked(asked) => asked.roots.clone(),
             Self::Local(roots) => roots.clone(),
-            Self::Source(_) => Vec::new(),
+            Self::Source(_, paths) => paths.clone(),
         }
     }
 }
@@ -119,7 +119,7 @@ impl Scans {
         if current.is_some() {
             return None;
         }
-        let fresh = Current { scan, progress: Arc::default(), cancel: Cancel::default(), started: Instant::now() };
+        let fresh = Current { scan, ..Current::default() };
         *current = Some(fresh.clone());
         Some(Place { scans: self, current: fresh })
     }
@@ -178,6 +178,12 @@ impl Scans {
     }
 }
 
+impl Default for Current {
+    fn default() -> Self {
+        Self { scan: None, progress: Arc::default(), cancel: Cancel::default(), started: Instant::now() }
+    }
+}
+
 impl Current {
     /// Where the scan stands, in the words of the wire. A scan the CMS does not know has the nil id.
     pub(super) fn progress(&self, state: ScanState) -> ScanProgress {
@@ -208,24 +214,27 @@ pub(super) fn run(agent: &Agent, current: &Current, purpose: &Purpose) -> Result
     let by_lists = ByLists(agent);
     let of_source;
     let judge: &dyn scan::Judge = match purpose {
-        Purpose::Source(source) => {
+        Purpose::Source(source, _) => {
             of_source = OfSource(source);
             &of_source
         }
         Purpose::Asked(_) | Purpose::Local(_) => &by_lists,
     };
+    // Few files, in between everything else this host does.
+    let is_of_files = matches!(purpose, Purpose::Source(_, paths) if !paths.is_empty());
     let options = scan::Options {
         root: agent.settings.root.clone(),
         paths: purpose.roots(),
         excluded: settings.exclusions.clone(),
-        threads: agent.settings.scan.threads,
+        threads: if is_of_files { 1 } else { agent.settings.scan.threads },
         ..scan::Options::default()
     };
-    let is_whole = options.paths.is_empty() && !matches!(purpose, Purpose::Source(_));
+    let is_whole = options.paths.is_empty() && !matches!(purpose, Purpose::Source(..));
     let scan = Scan {
         options,
         identifier: &agent.identifier,
         trust: trust.as_deref(),
+        publishers: Some(agent.judge.publishers()),
         judge,
         sink: &ToPending { agent, scan: purpose.id(), cancel: &current.cancel, named: AtomicU64::new(0) },
         progress: &current.progress,
@@ -253,11 +262,12 @@ struct ByLists<'a>(&'a Agent);
 impl scan::Judge for ByLists<'_> {
     fn settle(&self, _: &PathBytes, file: &Identified, evidence: &Evidence) -> Settled {
         let judged = self.0.judge.judge(&file.digests.sha256, &file.identity, evidence);
-        match judged.judgement.verdict {
+        match (judged.settled_by(), judged.judgement.verdict) {
             _ if judged.is_bad() => Settled::Unresolved,
-            Verdict::Undecided => Settled::Unresolved,
-            _ if judged.judgement.row == doorward_policy::Row::Package => Settled::Package,
-            _ => Settled::Otherwise,
+            (_, Verdict::Undecided) => Settled::Unresolved,
+            (Some(Source::Package(_)), _) => Settled::Package,
+            (Some(Source::Publisher(_)), _) => Settled::Publisher,
+            (None, _) => Settled::Otherwise,
         }
     }
 
@@ -334,6 +344,7 @@ impl ToPending<'_> {
             evidence: finding.evidence,
             process: None,
             user_writable_folder: finding.user_writable_folder,
+            layer: finding.layer,
         }
     }
 }

@@ -9,7 +9,7 @@ use doorward_proto::report::{Coverage, ReportBody};
 use doorward_service::{Lifecycle, notify};
 use tokio_util::sync::CancellationToken;
 
-use super::agent::{Agent, load_verdicts};
+use super::agent::{Agent, load_verdicts, tell_of_anchors};
 use super::insist::insist;
 use crate::exec::monotonic_ms;
 use crate::health::{FailureReason, Pulse};
@@ -21,6 +21,8 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
 const INVENTORY_INTERVAL: Duration = Duration::from_secs(600);
 /// A store that would not open is tried again this often.
 const VERDICTS_INTERVAL: Duration = Duration::from_secs(5);
+/// Files of anchors are looked at this often.
+const ANCHORS_INTERVAL: Duration = Duration::from_secs(5);
 /// Identities and inventory are put on disk this often.
 const KEEP_INTERVAL: Duration = Duration::from_secs(3600);
 /// Memory that nobody uses any more goes back to the kernel this often.
@@ -36,6 +38,7 @@ pub(super) fn start(agent: &Arc<Agent>, lifecycle: &Lifecycle) {
     drop(lifecycle.spawn(report_coverage(Arc::clone(agent), lifecycle.cancel())));
     drop(lifecycle.spawn(report_inventory(Arc::clone(agent), lifecycle.cancel())));
     drop(lifecycle.spawn(keep_learned(Arc::clone(agent), lifecycle.cancel())));
+    drop(lifecycle.spawn(renew_anchors(Arc::clone(agent), lifecycle.cancel())));
     drop(lifecycle.spawn(give_memory_back(lifecycle.cancel())));
     if !agent.knows_verdicts {
         drop(lifecycle.spawn(learn_verdicts(Arc::clone(agent), lifecycle.cancel())));
@@ -121,6 +124,20 @@ async fn keep_learned(agent: Arc<Agent>, cancel: CancellationToken) {
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || keep(&keeping)).await {
             agent.health.note(FailureReason::IdentityStoreError);
             tracing::warn!(%error, "what was learned of files is not on disk; it is learned again after a restart");
+        }
+    }
+}
+
+/// Takes changes of the files of anchors over.
+async fn renew_anchors(agent: Arc<Agent>, cancel: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(ANCHORS_INTERVAL) => {}
+        }
+        let renewing = Arc::clone(&agent);
+        if let Ok(Some(problems)) = tokio::task::spawn_blocking(move || renewing.judge.publishers().renew()).await {
+            tell_of_anchors(agent.judge.publishers(), &problems, &agent.health);
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use doorward_policy::Mode;
-use doorward_proto::report::Coverage;
+use doorward_policy::{Mode, PathBytes};
+use doorward_proto::limit::COVERAGE_FILESYSTEMS_MAX;
+use doorward_proto::report::{Coverage, PROTECTION, Uncovered};
+use doorward_proto::uplink::{CoverageKind, HostSettings};
 use tokio_util::sync::CancellationToken;
 
 use super::agent::Agent;
@@ -22,6 +24,9 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// The first of those pauses.
 const RETRY_PAUSE_MIN: Duration = Duration::from_secs(1);
 
+/// A host that should protect and only detects, because the kernel refuses, tries again this often.
+const PROTECT_RETRY_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How often it is looked whether the guard still stands.
 const GUARD_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -29,7 +34,7 @@ const GUARD_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 enum End {
     /// The daemon stops.
     Stopped,
-    /// The CMS set another mode; the watch goes on until another stands.
+    /// The CMS set another mode or coverage, or it is time to try protecting again; the watch goes on until another stands.
     OtherMode(Standing),
     /// A thread of it failed.
     Failed,
@@ -42,7 +47,7 @@ pub(super) async fn keep_watching(agent: Arc<Agent>, cancel: CancellationToken) 
     // Stands until the next one does, so that a change of mode leaves no gap.
     let mut last: Option<Standing> = None;
     while !cancel.is_cancelled() {
-        let Some(class) = class_for(settings.borrow_and_update().mode) else {
+        let Some(asked) = asked_by(&settings.borrow_and_update()) else {
             stop(last.take()).await;
             uncovered(&agent, "this host's mode is disabled");
             tokio::select! {
@@ -50,10 +55,13 @@ pub(super) async fn keep_watching(agent: Arc<Agent>, cancel: CancellationToken) 
                 _ = settings.changed() => continue,
             }
         };
-        let started = start(&agent, class).await;
+        let started = match start(&agent, asked).await {
+            Err(error) if asked.class == Class::Permission => fall_back(&agent, asked, error, &mut last).await,
+            started => started,
+        };
         stop(last.take()).await;
         match started {
-            Ok(watch) => match hold(&agent, watch, class, &mut settings, &cancel).await {
+            Ok(watch) => match hold(&agent, watch, asked, &mut settings, &cancel).await {
                 End::Stopped => return,
                 End::OtherMode(watch) => {
                     last = Some(watch);
@@ -80,30 +88,67 @@ pub(super) async fn keep_watching(agent: Arc<Agent>, cancel: CancellationToken) 
     stop(last).await;
 }
 
-/// What a mode asks of the kernel; `None` when nothing is to be watched.
-const fn class_for(mode: Mode) -> Option<Class> {
-    match mode {
-        Mode::Disabled => None,
-        Mode::Detect => Some(Class::Notification),
-        Mode::Protect => Some(Class::Permission),
-    }
+/// What is asked of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Asked {
+    class: Class,
+    coverage: CoverageKind,
+}
+
+/// What settings ask of the kernel; `None` when nothing is to be watched.
+fn asked_by(settings: &HostSettings) -> Option<Asked> {
+    let class = match settings.mode {
+        Mode::Disabled => return None,
+        Mode::Detect => Class::Notification,
+        Mode::Protect => Class::Permission,
+    };
+    Some(Asked { class, coverage: settings.coverage })
 }
 
 /// A watch, and in protect the guard over it.
 struct Standing {
     watch: Watch,
+    /// What it does, which is less than was asked for where there is a refusal.
+    asked: Asked,
+    /// Why it only tells of executions where it should hold them.
+    refusal: Option<String>,
     /// Dropped after the watch: once nothing is held, silence harms nobody.
     guard: Option<Arc<Mutex<Guard>>>,
 }
 
+impl Standing {
+    /// What the watch covers, and that nothing is held where that was asked for.
+    fn covers(&self, watched: &Coverage) -> Coverage {
+        let mut coverage = watched.clone();
+        if let Some(reason) = &self.refusal {
+            let reason = format!("executions are only watched, not held: {reason}");
+            coverage.uncovered.insert(0, Uncovered { mount_point: PathBytes::new(PROTECTION), filesystem: String::new(), reason });
+            coverage.uncovered.truncate(COVERAGE_FILESYSTEMS_MAX);
+        }
+        coverage
+    }
+}
+
+/// Where executions cannot be held they are watched all the same: by the watch that stood before, or by a new one.
+async fn fall_back(agent: &Arc<Agent>, asked: Asked, error: GroupError, last: &mut Option<Standing>) -> Result<Standing, GroupError> {
+    agent.health.note(FailureReason::ProtectRefused);
+    let told = Asked { class: Class::Notification, ..asked };
+    let standing = match last.take_if(|standing| standing.asked == told) {
+        Some(standing) => standing,
+        None => start(agent, told).await?,
+    };
+    Ok(Standing { refusal: Some(error.to_string()), ..standing })
+}
+
 /// Starts a watch with everything the daemon has; one that can hold executions only under a guard.
-async fn start(agent: &Arc<Agent>, class: Class) -> Result<Standing, GroupError> {
+async fn start(agent: &Arc<Agent>, asked: Asked) -> Result<Standing, GroupError> {
     let agent = Arc::clone(agent);
-    let started = tokio::task::spawn_blocking(move || start_blocking(&agent, class)).await;
+    let started = tokio::task::spawn_blocking(move || start_blocking(&agent, asked)).await;
     started.unwrap_or(Err(GroupError::Malformed("starting the watch panicked")))
 }
 
-fn start_blocking(agent: &Arc<Agent>, class: Class) -> Result<Standing, GroupError> {
+fn start_blocking(agent: &Arc<Agent>, asked: Asked) -> Result<Standing, GroupError> {
+    let Asked { class, coverage } = asked;
     let guard = match class {
         Class::Notification => None,
         Class::Permission => Some(start_guard(agent)?),
@@ -117,13 +162,14 @@ fn start_blocking(agent: &Arc<Agent>, class: Class) -> Result<Standing, GroupErr
     let inventory = Arc::clone(&agent.inventory);
     let watch = Watch::start(Setup {
         class,
+        coverage,
         control_group: agent.settings.watch.control_group.clone(),
         judge: Arc::clone(&agent.judge),
         identifier: Arc::clone(&agent.identifier),
         pending: agent.pending.clone(),
         history: Arc::clone(&agent.history),
         counters: Arc::clone(&agent.counters),
-        settled_by_package: Arc::new(move |package, file| inventory.note_execution(package, file)),
+        settled_by_source: Arc::new(move |source, file| inventory.note_execution(source, file)),
         health: agent.health.clone(),
         vital: agent.vital.clone(),
         slow: agent.slow.clone(),
@@ -131,7 +177,7 @@ fn start_blocking(agent: &Arc<Agent>, class: Class) -> Result<Standing, GroupErr
         clock: agent.clock.clone(),
         beat,
     })?;
-    Ok(Standing { watch, guard: guard.map(|guard| Arc::new(Mutex::new(guard))) })
+    Ok(Standing { watch, asked, refusal: None, guard: guard.map(|guard| Arc::new(Mutex::new(guard))) })
 }
 
 /// Whoever holds executions must never wait for memory, and somebody must end him when he stands still.
@@ -159,7 +205,7 @@ fn beat(heartbeat: Option<Heartbeat>, prompt: Pulses) -> Arc<dyn Fn() + Send + S
 }
 
 async fn stop(standing: Option<Standing>) {
-    let Some(Standing { watch, guard }) = standing else { return };
+    let Some(Standing { watch, guard, .. }) = standing else { return };
     let stopped = tokio::task::spawn_blocking(move || {
         watch.stop();
         drop(guard);
@@ -193,15 +239,20 @@ async fn keep_guarded(agent: &Agent, guard: &Arc<Mutex<Guard>>) {
 async fn hold(
     agent: &Agent,
     standing: Standing,
-    class: Class,
-    settings: &mut tokio::sync::watch::Receiver<Arc<doorward_proto::uplink::HostSettings>>,
+    asked: Asked,
+    settings: &mut tokio::sync::watch::Receiver<Arc<HostSettings>>,
     cancel: &CancellationToken,
 ) -> End {
     let mut coverage = standing.watch.coverage();
-    let mut news = coverage.borrow_and_update().clone();
-    log_coverage(class, &news);
+    let mut news = standing.covers(&coverage.borrow_and_update());
+    log_coverage(standing.asked, &news);
+    let began = Instant::now();
     loop {
-        show(agent, news);
+        if show(agent, news)
+            && let Some(reason) = &standing.refusal
+        {
+            tracing::error!(%reason, "this host should protect and can only detect: executions are watched and none is held");
+        }
         tokio::select! {
             () = cancel.cancelled() => {
                 stop(Some(standing)).await;
@@ -209,23 +260,28 @@ async fn hold(
             }
             () = standing.watch.failed() => break,
             changed = settings.changed() => match changed {
-                Ok(()) if class_for(settings.borrow_and_update().mode) != Some(class) => return End::OtherMode(standing),
+                Ok(()) if asked_by(&settings.borrow_and_update()) != Some(asked) => return End::OtherMode(standing),
                 _ => {}
             },
             changed = coverage.changed() => if changed.is_err() { break },
-            () = tokio::time::sleep(GUARD_LOOK_INTERVAL) => if let Some(guard) = &standing.guard {
-                keep_guarded(agent, guard).await;
-            },
+            () = tokio::time::sleep(GUARD_LOOK_INTERVAL) => {
+                if let Some(guard) = &standing.guard {
+                    keep_guarded(agent, guard).await;
+                }
+                if standing.refusal.is_some() && began.elapsed() >= PROTECT_RETRY_INTERVAL {
+                    return End::OtherMode(standing);
+                }
+            }
         }
-        news = coverage.borrow_and_update().clone();
+        news = standing.covers(&coverage.borrow_and_update());
     }
     stop(Some(standing)).await;
     End::Failed
 }
 
-fn log_coverage(class: Class, coverage: &Coverage) {
+fn log_coverage(asked: Asked, coverage: &Coverage) {
     let uncovered = coverage.uncovered.iter().map(|entry| entry.mount_point.to_string()).collect::<Vec<_>>().join(" ");
-    tracing::info!(watched = coverage.covered.len(), not_watched = %uncovered, ?class, "watching executions");
+    tracing::info!(watched = coverage.covered.len(), not_watched = %uncovered, class = ?asked.class, of = ?asked.coverage, "watching executions");
 }
 
 /// Shows that nothing is watched; true when that is news.

@@ -1,23 +1,31 @@
-//! How many files each package settled, without naming any of them.
+//! How many files each package and publisher settled, without naming any of them.
 
-use doorward_policy::{Fit, PackageEvidence};
+use std::collections::BTreeMap;
+
+use doorward_policy::{Fit, PublisherEvidence, Sha256};
+use doorward_proto::limit::INVENTORY_SOURCES_MAX;
+use doorward_proto::report::Source;
 
 use crate::trust::PackageTrust;
 
-/// One package's share of a scan.
+/// One source's share of a scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackageCount {
-    /// The package; its fit is [`Fit::Match`] when it settled any file.
-    pub package: PackageEvidence,
+pub struct SourceCount {
+    /// The source; a package's fit is [`Fit::Match`] when it settled any file.
+    pub source: Source,
     /// Files it settled.
     pub files: u64,
     /// Files at its paths that hold something else.
     pub modified: u64,
 }
 
-/// Counts by package, in one thread or in all.
+/// Counts by source, in one thread or in all.
 #[derive(Debug, Default)]
-pub(super) struct Inventory(Vec<(u64, u64)>);
+pub(super) struct Inventory {
+    /// By the package's index in the generation.
+    packages: Vec<(u64, u64)>,
+    publishers: BTreeMap<Sha256, (PublisherEvidence, u64)>,
+}
 
 impl Inventory {
     pub(super) fn count(&mut self, package: usize, settled: bool, fit: Fit) {
@@ -26,28 +34,43 @@ impl Inventory {
         counts.1 += u64::from(fit == Fit::Modified);
     }
 
+    /// A file that its publisher settled; beyond the inventory's bound further publishers are not counted.
+    pub(super) fn count_publisher(&mut self, publisher: &PublisherEvidence, files: u64) {
+        if let Some((_, count)) = self.publishers.get_mut(&publisher.fingerprint) {
+            *count += files;
+        } else if self.publishers.len() < INVENTORY_SOURCES_MAX {
+            self.publishers.insert(publisher.fingerprint, (publisher.clone(), files));
+        }
+    }
+
     pub(super) fn add(&mut self, other: &Self) {
-        for (package, (files, modified)) in other.0.iter().enumerate() {
+        other.publishers.values().for_each(|(publisher, files)| self.count_publisher(publisher, *files));
+        for (package, (files, modified)) in other.packages.iter().enumerate() {
             let counts = self.of(package);
             counts.0 += files;
             counts.1 += modified;
         }
     }
 
-    /// Packages that were met, in the order of the generation.
-    pub(super) fn packages(&self, trust: &PackageTrust) -> Vec<PackageCount> {
-        let met = self.0.iter().enumerate().filter(|(_, counts)| **counts != (0, 0));
-        met.map(|(package, (files, modified))| {
-            let fit = if *files > 0 { Fit::Match } else { Fit::Modified };
-            PackageCount { package: trust.describe(package, fit), files: *files, modified: *modified }
-        })
-        .collect()
+    /// Sources that were met: packages in the order of the generation, then publishers.
+    pub(super) fn sources(&self, trust: Option<&PackageTrust>) -> Vec<SourceCount> {
+        let met = self.packages.iter().enumerate().filter(|(_, counts)| **counts != (0, 0));
+        let packages = trust.into_iter().flat_map(|trust| {
+            met.clone().map(|(package, (files, modified))| {
+                let fit = if *files > 0 { Fit::Match } else { Fit::Modified };
+                SourceCount { source: trust.describe(package, fit).into(), files: *files, modified: *modified }
+            })
+        });
+        let publishers = self.publishers.values();
+        packages
+            .chain(publishers.map(|(publisher, files)| SourceCount { source: publisher.clone().into(), files: *files, modified: 0 }))
+            .collect()
     }
 
     fn of(&mut self, package: usize) -> &mut (u64, u64) {
-        if self.0.len() <= package {
-            self.0.resize(package + 1, (0, 0));
+        if self.packages.len() <= package {
+            self.packages.resize(package + 1, (0, 0));
         }
-        &mut self.0[package]
+        &mut self.packages[package]
     }
 }

@@ -9,6 +9,8 @@ use crate::identify::Identified;
 pub enum Settled {
     /// Its package: counted in the inventory, never reported.
     Package,
+    /// Its publisher: as for a package.
+    Publisher,
     /// A list or other evidence, for or against it.
     Otherwise,
     /// Nothing: handed to the [`Sink`](super::Sink).

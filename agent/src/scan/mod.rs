@@ -19,7 +19,7 @@ mod tests;
 mod walk;
 mod worker;
 
-pub use inventory::PackageCount;
+pub use inventory::SourceCount;
 pub use judge::{ByPackage, Judge, Settled};
 pub use plan::{Options, Uncovered};
 pub use progress::{Cancel, Progress, Reading};

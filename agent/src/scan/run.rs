@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{io, thread};
 
 use doorward_policy::{Evidence, PathBytes};
+use doorward_proto::report::Layer;
 use nix::sys::statvfs::fstatvfs;
 
 use super::plan::Plan;
@@ -15,7 +16,7 @@ use super::{Cancel, Judge, Options, Progress, Summary};
 use crate::exec::mount::{MOUNTINFO, Mounts};
 use crate::identify::store::Pass;
 use crate::identify::{Identified, Identifier, SkipReason};
-use crate::trust::PackageTrust;
+use crate::trust::{PackageTrust, Publishers};
 
 /// A candidate that nothing settles.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Finding {
     pub evidence: Evidence,
     /// Its folder, or one above it, can be written by somebody other than root.
     pub user_writable_folder: bool,
+    /// The layer of some overlay it lies in.
+    pub layer: Option<Layer>,
 }
 
 /// Takes what a scan finds, from all its threads at once.
@@ -70,6 +73,8 @@ pub struct Scan<'a> {
     pub identifier: &'a Identifier,
     /// Packages of the root; `None` where there is no package database.
     pub trust: Option<&'a PackageTrust>,
+    /// Publishers by signature; `None` where nobody asks for them.
+    pub publishers: Option<&'a Publishers>,
     /// Settles candidates.
     pub judge: &'a dyn Judge,
     /// Takes the others.
@@ -128,7 +133,7 @@ impl Scan<'_> {
         Summary {
             counts: whole.total,
             skipped: whole.skipped,
-            inventory: self.trust.map_or_else(Vec::new, |trust| whole.inventory.packages(trust)),
+            inventory: whole.inventory.sources(self.trust),
             uncovered: plan.uncovered,
             stopped,
         }

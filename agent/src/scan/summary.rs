@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{PackageCount, Reading, Uncovered};
+use super::{Reading, SourceCount, Uncovered};
 use crate::identify::SkipReason;
 
 /// Totals and inventory of one scan.
@@ -13,7 +13,7 @@ pub struct Summary {
     /// What was not looked at, by reason; each of them was told to the sink.
     pub skipped: BTreeMap<SkipReason, u64>,
     /// Packages whose files were met.
-    pub inventory: Vec<PackageCount>,
+    pub inventory: Vec<SourceCount>,
     /// Mounts left alone.
     pub uncovered: Vec<Uncovered>,
     /// It ended before its end: cancelled, or the sink took no more.

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use doorward_policy::{Evidence, Fit, PathBytes, Sha256};
+use doorward_policy::{
+    Answer, Evidence, Facts, Fit, Listed, Listing, NoAnswer, PackageManager, PathBytes, Sha256, StatusReason, TrustRules, status,
+};
+use doorward_proto::report::Source;
 use doorward_service::clock::Clock;
 use sha2::Digest as _;
 use tempfile::TempDir;
@@ -15,7 +18,9 @@ use super::*;
 use crate::identify::{Identified, Identifier, IdentityStore, Limits, SkipReason};
 use crate::trust::PackageTrust;
 use crate::trust::fixture::{TestPackage, TestRoot, script};
+use crate::trust::rpm::fixture::{RpmRoot, Spec};
 
+mod bytecode;
 mod hostile;
 mod kill;
 mod mounts;
@@ -91,6 +96,7 @@ impl<'a> TestScan<'a> {
             options: self.options.clone(),
             identifier: &identifier,
             trust: trust.as_ref(),
+            publishers: None,
             judge,
             sink: &sink,
             progress: &self.progress,
@@ -133,14 +139,80 @@ fn packaged_files_are_counted_and_the_others_handed_over() {
     assert_eq!(scanned.paths(), set(&["/opt/tool/run", "/usr/bin/changed"]));
     let [run] = scanned.findings.iter().filter(|finding| finding.path.file_name() == b"run").collect::<Vec<_>>()[..] else { panic!() };
     assert_eq!(run.file.digests.sha256, sha256(&script("unknown")));
-    assert_eq!((run.file.digests.md5, &run.evidence), (None, &Evidence::default()));
+    assert_eq!((run.file.digests.listed, &run.evidence), (None, &Evidence::default()));
     let changed = scanned.findings.iter().find(|finding| finding.path.file_name() == b"changed").unwrap();
     assert_eq!(changed.evidence.package.as_ref().unwrap().fit, Fit::Modified);
     let counts = scanned.summary.counts;
     assert_eq!((counts.candidates, counts.package_trusted, counts.otherwise_trusted, counts.unresolved), (3, 1, 0, 2));
-    let [PackageCount { package, files: 1, modified: 1 }] = &scanned.summary.inventory[..] else { panic!("{:?}", scanned.summary) };
+    let [SourceCount { source: Source::Package(package), files: 1, modified: 1 }] = &scanned.summary.inventory[..] else {
+        panic!("{:?}", scanned.summary)
+    };
     assert_eq!((package.name.as_str(), package.fit), ("greeter", Fit::Match));
     assert!(!scanned.summary.stopped && scanned.summary.skipped.is_empty());
+}
+
+#[test]
+fn configuration_that_is_code_is_modified_when_it_was_edited_and_other_configuration_is_no_matter() {
+    let package = TestPackage::new("daemon", "3")
+        .conffile("etc/cron.daily/daemon", script("clean up"))
+        .conffile("etc/init.d/daemon", script("start"))
+        .conffile("etc/daemon.conf", "verbose = no\n");
+    let root = TestRoot::new()
+        .with_package(&package)
+        .with("etc/init.d/daemon", script("start --debug"))
+        .with("etc/daemon.conf", "verbose = yes\n");
+    let scanned = TestScan::of(&root, &TempDir::new().unwrap()).run();
+    assert_eq!(scanned.paths(), set(&["/etc/init.d/daemon"]));
+    let evidence = &scanned.findings[0].evidence;
+    assert_eq!(evidence.package.as_ref().unwrap().fit, Fit::Modified);
+    let counts = scanned.summary.counts;
+    assert_eq!((counts.candidates, counts.package_trusted, counts.unresolved), (2, 1, 1));
+    // It has a status reason of its own.
+    let facts = Facts { package: evidence.package.clone().map(unlisted), ..Facts::unknown(Answer::None(NoAnswer::NotAsked)) };
+    assert_eq!(status(&TrustRules::default(), &facts).reason, StatusReason::Modified);
+}
+
+fn unlisted<T>(evidence: T) -> Listed<T> {
+    Listed { evidence, listing: Listing::Unlisted }
+}
+
+#[test]
+fn of_alternatives_the_target_counts() {
+    let package = TestPackage::new("vim", "9").file("usr/bin/vim.basic", script("vim"));
+    let root = TestRoot::new().with_package(&package).with("etc/alternatives/README", "text");
+    symlink("/etc/alternatives/editor", root.at("usr/bin/editor")).unwrap();
+    symlink("/usr/bin/vim.basic", root.at("etc/alternatives/editor")).unwrap();
+    let scanned = TestScan::of(&root, &TempDir::new().unwrap()).run();
+    assert_eq!(scanned.paths(), set(&[]), "a link is nothing by itself");
+    let counts = scanned.summary.counts;
+    assert_eq!((counts.candidates, counts.package_trusted), (1, 1));
+    // Turned to something else, the link makes nothing of that trusted.
+    root.write("opt/editor", script("foreign"));
+    fs::remove_file(root.at("etc/alternatives/editor")).unwrap();
+    symlink("/opt/editor", root.at("etc/alternatives/editor")).unwrap();
+    assert_eq!(TestScan::of(&root, &TempDir::new().unwrap()).run().paths(), set(&["/opt/editor"]));
+}
+
+#[test]
+fn a_host_of_both_families_is_settled_by_both_and_the_inventory_tells_them_apart() {
+    let Some(rpm) = RpmRoot::new() else { return };
+    let install = "mkdir -p %{buildroot}/usr/bin; printf '#!/bin/sh\\nby rpm\\n' > %{buildroot}/usr/bin/one; cp %{buildroot}/usr/bin/one %{buildroot}/usr/bin/two";
+    rpm.install(&Spec { install, files: "/usr/bin/one\n/usr/bin/two", ..Spec::default() }, &[]);
+    let root = TestRoot::at_folder(rpm.root());
+    root.register(&TestPackage::new("tool", "1").file("usr/bin/three", script("by dpkg")));
+    root.write("usr/bin/three", script("by dpkg"));
+    root.write("usr/bin/two", script("by somebody"));
+    root.write("opt/foreign", script("by nobody"));
+    let scanned = TestScan::of(&root, &TempDir::new().unwrap()).run();
+    assert_eq!(scanned.paths(), set(&["/opt/foreign", "/usr/bin/two"]));
+    let found: BTreeSet<_> = scanned
+        .summary
+        .inventory
+        .iter()
+        .map(|count| (count.package.manager, count.package.version.as_str(), count.files, count.modified))
+        .collect();
+    let expected = [(PackageManager::Dpkg, "1", 1, 0), (PackageManager::Rpm, "2:1.0-3", 1, 1)];
+    assert_eq!(found, BTreeSet::from(expected), "two packages of one name");
 }
 
 #[test]
@@ -293,6 +365,7 @@ fn a_sink_that_takes_no_more_stops_the_scan() {
         options: Options { root: root.path().to_owned(), threads: 1, ..Options::default() },
         identifier: &identifier,
         trust: None,
+        publishers: None,
         judge: &ByPackage::default(),
         sink: &sink,
         progress: &progress,
@@ -315,6 +388,7 @@ fn a_root_that_is_not_there_is_an_error() {
         options: gone.options,
         identifier: &identifier,
         trust: None,
+        publishers: None,
         judge: &ByPackage::default(),
         sink: &Collected::default(),
         progress: &Progress::default(),

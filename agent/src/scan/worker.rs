@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use doorward_policy::path::PATH_BYTES_MAX;
-use doorward_policy::{Evidence, PathBytes};
+use doorward_policy::{DigestAlgorithm, Evidence, FileKind, Fit, PathBytes};
 use nix::dir::Type;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, SFlag, fstatat};
@@ -35,6 +35,9 @@ const LEASED_MAX: usize = 1024;
 
 /// How long a thread waits for leases at its end: longer than the kernel's `lease-break-time`, 45 s unless somebody set it.
 const LEASE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long one file is read for its signatures.
+const SIGNATURE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Pause between two tries.
 const LEASE_PAUSE: Duration = Duration::from_millis(100);
@@ -254,18 +257,19 @@ impl<'a> Worker<'a> {
         let running = self.running;
         let path = OnceCell::new();
         let path = || path.get_or_init(|| PathBytes::new(place.path_of(name)));
-        let want_md5 = || running.scan.trust.is_some_and(|trust| trust.lists_digest(path()));
+        let wanted = || running.scan.trust.and_then(|trust| trust.wanted_digest(path()));
         let claim = NameClaim::of(name.to_bytes());
-        let candidate = match running.pass.look_up(&inode, claim, want_md5) {
+        let candidate = match running.pass.look_up(&inode, claim, wanted) {
             Known::Other => None,
             Known::Candidate(known) => Some(known),
-            Known::Nothing => match (stat.st_nlink > 1).then(|| running.pass.look_up_recent(&self.memo, &inode, want_md5())).flatten() {
+            Known::Nothing => match (stat.st_nlink > 1).then(|| running.pass.look_up_recent(&self.memo, &inode, wanted())).flatten() {
                 Some(known) => Some(known),
-                None => self.examine(place, name, claim, want_md5)?,
+                None => self.examine(place, name, claim, wanted)?,
             },
         };
         if let Some(candidate) = candidate {
-            self.settle(path().clone(), candidate, place.listing.user_writable);
+            self.look_for_publisher(place, name, &candidate)?;
+            self.settle(place, name, path().clone(), candidate);
         }
         Ok(())
     }
@@ -275,11 +279,11 @@ impl<'a> Worker<'a> {
         place: &Place<'_>,
         name: &CStr,
         claim: NameClaim,
-        want_md5: impl Fn() -> bool,
+        wanted: impl Fn() -> Option<DigestAlgorithm>,
     ) -> Result<Option<Identified>, SkipReason> {
         let identifier = self.running.scan.identifier;
         let file = open_at(&place.listing.folder, name)?;
-        let examined = identifier.examine(&mut self.reader, &file, claim, |_| want_md5(), &|| self.running.is_stopped())?;
+        let examined = identifier.examine(&mut self.reader, &file, claim, |_| wanted(), &|| self.running.is_stopped())?;
         self.memo.keep(identifier.store(), &examined, claim);
         if let Some(candidate) = &examined.candidate {
             self.counts.digested_files += 1;
@@ -291,25 +295,49 @@ impl<'a> Worker<'a> {
         Ok(examined.candidate)
     }
 
-    fn settle(&mut self, path: PathBytes, file: Identified, user_writable_folder: bool) {
+    /// Reads a file for its signatures, once for each content.
+    fn look_for_publisher(&self, place: &Place<'_>, name: &CStr, candidate: &Identified) -> Result<(), SkipReason> {
+        if let Some(publishers) = self.running.scan.publishers.filter(|publishers| publishers.is_open_about(candidate)) {
+            let file = open_at(&place.listing.folder, name)?;
+            let due = Instant::now() + SIGNATURE_PATIENCE;
+            publishers.examine(&file, candidate, &|| self.running.is_stopped() || Instant::now() >= due);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, place: &Place<'_>, name: &CStr, path: PathBytes, file: Identified) {
         let scan = self.running.scan;
+        let user_writable_folder = place.listing.user_writable;
         self.counts.candidates += 1;
         let claim = scan.trust.and_then(|trust| {
-            let (package, fit) = trust.owner(&path)?.fit(file.digests.md5.as_ref());
+            let claim = trust.owner(&path).map(|owner| owner.fit(&file.digests));
+            let compiled = || {
+                let may_be = file.kind == FileKind::PythonBytecode && !user_writable_folder;
+                let package = may_be.then(|| trust.compiled(&path, &file.identity, &place.listing.folder, name)).flatten()?;
+                Some((package, Fit::Compiled))
+            };
+            let (package, fit) = claim.or_else(compiled)?;
             Some((package, fit, trust.describe(package, fit)))
         });
         let package = claim.as_ref().map(|(package, fit, _)| (*package, *fit));
-        let evidence = Evidence { package: scan.judge.strengthen(&path, &file, claim.map(|(.., evidence)| evidence)), publisher: None };
+        let publisher = scan.publishers.and_then(|publishers| publishers.evidence(&file));
+        let package_evidence = scan.judge.strengthen(&path, &file, claim.map(|(.., evidence)| evidence));
+        let evidence = Evidence { package: package_evidence, publisher };
         let settled = scan.judge.settle(&path, &file, &evidence);
         if let Some((package, fit)) = package {
             self.part.inventory.count(package, settled == Settled::Package, fit);
         }
         match settled {
             Settled::Package => self.counts.package_trusted += 1,
+            Settled::Publisher => {
+                self.counts.otherwise_trusted += 1;
+                evidence.publisher.iter().for_each(|publisher| self.part.inventory.count_publisher(publisher, 1));
+            }
             Settled::Otherwise => self.counts.otherwise_trusted += 1,
             Settled::Unresolved => {
                 self.counts.unresolved += 1;
-                self.findings.push(Finding { path, file, evidence, user_writable_folder });
+                let layer = self.running.plan.layer_of(&path);
+                self.findings.push(Finding { path, file, evidence, user_writable_folder, layer });
                 if self.findings.len() >= FINDINGS_BATCH_MAX {
                     self.hand_over();
                 }

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use doorward_proto::uplink::CoverageKind;
 use nix::errno::Errno;
 use nix::sys::fanotify::{EventFFlags, Fanotify, FanotifyResponse, InitFlags, MarkFlags, MaskFlags, Response};
 
@@ -71,6 +72,24 @@ pub struct Event {
 }
 
 impl Event {
+    /// The file was opened in order to be executed; else it was only opened.
+    #[must_use]
+    pub fn is_execution(&self) -> bool {
+        self.mask.intersects(MaskFlags::FAN_OPEN_EXEC | MaskFlags::FAN_OPEN_EXEC_PERM)
+    }
+
+    /// The file was opened, for whatever purpose.
+    #[must_use]
+    pub fn is_use(&self) -> bool {
+        self.is_execution() || self.mask.intersects(MaskFlags::FAN_OPEN | MaskFlags::FAN_OPEN_PERM)
+    }
+
+    /// The kernel waits for an answer.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.mask.intersects(MaskFlags::FAN_OPEN_EXEC_PERM | MaskFlags::FAN_OPEN_PERM)
+    }
+
     /// The queue was full and events were lost.
     #[must_use]
     pub fn is_overflow(&self) -> bool {
@@ -111,11 +130,21 @@ pub enum Class {
     Permission,
 }
 
+/// What the kernel is asked to be quiet about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quiet {
+    /// Everything the group asks for.
+    Everything,
+    /// Opens other than for execution.
+    Opens,
+}
+
 /// A fanotify group. Closing it lets everything go that still waits for an answer, read or not.
 #[derive(Debug)]
 pub struct Group {
     fanotify: Fanotify,
     class: Class,
+    coverage: CoverageKind,
 }
 
 impl Group {
@@ -123,7 +152,7 @@ impl Group {
     ///
     /// # Errors
     /// [`GroupError::Init`] with the kernel's reason; EPERM without CAP_SYS_ADMIN.
-    pub fn new(class: Class) -> Result<Self, GroupError> {
+    pub fn new(class: Class, coverage: CoverageKind) -> Result<Self, GroupError> {
         let class_flag = match class {
             Class::Notification => InitFlags::FAN_CLASS_NOTIF,
             Class::Permission => InitFlags::FAN_CLASS_CONTENT,
@@ -143,7 +172,7 @@ impl Group {
             Err(Errno::EINVAL) => Fanotify::init(flags, events),
             outcome => outcome,
         };
-        Ok(Self { fanotify: fanotify.map_err(GroupError::Init)?, class })
+        Ok(Self { fanotify: fanotify.map_err(GroupError::Init)?, class, coverage })
     }
 
     /// What it may do.
@@ -152,7 +181,7 @@ impl Group {
         self.class
     }
 
-    /// Answers the execution whose event brought `file`. The kernel knows events by their descriptors, so the file must be open
+    /// Answers the execution or open whose event brought `file`. The kernel knows events by their descriptors, so the file must be open
     /// until then, and each is answered once.
     ///
     /// # Errors
@@ -165,7 +194,7 @@ impl Group {
         self.fanotify.write_response(FanotifyResponse::new(file, response))
     }
 
-    /// Asks for every execution on the whole filesystem that `folder` lies on, through whatever mount it happens. The folder
+    /// Asks for every execution, and every open where that is covered, on the whole filesystem that `folder` lies on, through whatever mount it happens. The folder
     /// is open already (O_PATH will do), so that nothing mounted over its name a moment ago can take its place.
     ///
     /// # Errors
@@ -173,7 +202,7 @@ impl Group {
     pub fn watch_filesystem_of(&self, folder: BorrowedFd<'_>) -> Result<(), GroupError> {
         let flags = MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_FILESYSTEM;
         let folder = format!("/proc/self/fd/{}", folder.as_raw_fd());
-        self.fanotify.mark(flags, self.executions(), nix::fcntl::AT_FDCWD, Some(folder.as_str())).map_err(GroupError::Mark)
+        self.fanotify.mark(flags, self.asked(), nix::fcntl::AT_FDCWD, Some(folder.as_str())).map_err(GroupError::Mark)
     }
 
     /// Whether the whole file system that an open file lies on is watched already; O_PATH will do, and nothing is asked of the file
@@ -182,27 +211,38 @@ impl Group {
     /// # Errors
     /// The kernel's, for file systems that cannot be marked, those of memory files among them.
     pub fn watches_filesystem_of(&self, file: BorrowedFd<'_>) -> Result<bool, Errno> {
+        self.watches_filesystem_at(&format!("/proc/self/fd/{}", file.as_raw_fd()))
+    }
+
+    /// As [`Group::watches_filesystem_of`], for what a path leads to now.
+    ///
+    /// # Errors
+    /// Likewise, and those of following the path.
+    pub fn watches_filesystem_at(&self, path: &str) -> Result<bool, Errno> {
         // Taking away what no such mark has changes nothing, and fails where there is no mark.
         let flags = MarkFlags::FAN_MARK_REMOVE | MarkFlags::FAN_MARK_FILESYSTEM;
-        let file = format!("/proc/self/fd/{}", file.as_raw_fd());
-        match self.fanotify.mark(flags, MaskFlags::FAN_CLOSE_WRITE, nix::fcntl::AT_FDCWD, Some(file.as_str())) {
+        match self.fanotify.mark(flags, MaskFlags::FAN_CLOSE_WRITE, nix::fcntl::AT_FDCWD, Some(path)) {
             Ok(()) => Ok(true),
             Err(Errno::ENOENT) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Asks not to be told of this file's executions any more, until somebody closes it after writing, it is changed by any other
+    /// Asks not to be told of this file any more, until somebody closes it after writing, it is changed by any other
     /// means the kernel sees, memory runs short, or [`Group::tell_all`]. Stores through a shared mapping are none of these until
     /// the mapping is gone: only for files that nobody but root may write.
     ///
     /// # Errors
     /// The kernel's (too old for evictable marks, among others); executions are told of as before.
-    pub fn ignore(&self, file: BorrowedFd<'_>) -> Result<(), Errno> {
+    pub fn ignore(&self, file: BorrowedFd<'_>, quiet: Quiet) -> Result<(), Errno> {
         let evictable = MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_EVICTABLE;
         let ignored = evictable | MarkFlags::FAN_MARK_IGNORED_MASK;
         self.fanotify.mark(evictable, MaskFlags::FAN_CLOSE_WRITE, file, None::<&str>)?;
-        self.fanotify.mark(ignored, self.executions(), file, None::<&str>)
+        let mask = match quiet {
+            Quiet::Everything => self.asked(),
+            Quiet::Opens => self.opens(),
+        };
+        self.fanotify.mark(ignored, mask, file, None::<&str>)
     }
 
     /// Takes back [`Group::ignore`] for one file; nothing happens when it was taken back already.
@@ -214,7 +254,7 @@ impl Group {
             Err(Errno::ENOENT) => Ok(()),
             outcome => outcome,
         };
-        removed(MarkFlags::FAN_MARK_IGNORED_MASK, self.executions())?;
+        removed(MarkFlags::FAN_MARK_IGNORED_MASK, self.asked())?;
         removed(MarkFlags::empty(), MaskFlags::FAN_CLOSE_WRITE)
     }
 
@@ -226,10 +266,21 @@ impl Group {
         self.fanotify.mark(MarkFlags::FAN_MARK_FLUSH, MaskFlags::empty(), nix::fcntl::AT_FDCWD, Some("/"))
     }
 
-    const fn executions(&self) -> MaskFlags {
-        match self.class {
+    fn asked(&self) -> MaskFlags {
+        let executions = match self.class {
             Class::Notification => MaskFlags::FAN_OPEN_EXEC,
             Class::Permission => MaskFlags::FAN_OPEN_EXEC_PERM,
+        };
+        match self.coverage {
+            CoverageKind::Exec => executions,
+            CoverageKind::ExecAndOpen => executions | self.opens(),
+        }
+    }
+
+    const fn opens(&self) -> MaskFlags {
+        match self.class {
+            Class::Notification => MaskFlags::FAN_OPEN,
+            Class::Permission => MaskFlags::FAN_OPEN_PERM,
         }
     }
 

@@ -3,6 +3,8 @@
 //! Each submodule is small enough to be read whole: it turns what the kernel hands over into owned, bounded values and knows
 //! nothing of files, trust or reports. Whatever nix already wraps safely is used directly where it is needed.
 
+#[cfg(test)]
+pub(crate) mod attempt;
 pub mod connector;
 pub mod durable;
 pub mod entropy;

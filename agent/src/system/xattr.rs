@@ -17,6 +17,19 @@ fn size(file: impl AsFd) -> Result<isize, Errno> {
     Errno::result(unsafe { libc::fgetxattr(file.as_fd().as_raw_fd(), name.as_ptr(), std::ptr::null_mut(), 0) })
 }
 
+/// The IMA attribute; `None` when there is none, it cannot be read, or it is longer than `bytes_max`.
+#[must_use]
+#[expect(unsafe_code, reason = "fgetxattr has no wrapper in nix")]
+pub fn ima(file: impl AsFd, bytes_max: usize) -> Option<Vec<u8>> {
+    let mut value = vec![0_u8; bytes_max];
+    let name = c"security.ima";
+    // SAFETY: the name ends with a zero byte, and the call writes at most as many bytes as the vector has.
+    let count =
+        Errno::result(unsafe { libc::fgetxattr(file.as_fd().as_raw_fd(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) }).ok()?;
+    value.truncate(usize::try_from(count).ok()?);
+    Some(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,33 +1,33 @@
-//! All claims of a database in little memory: 40 bytes a path, found by a digest of the path.
+//! All claims of a database in little memory: 56 bytes a path, found by a digest of the path.
 
-use doorward_policy::Md5;
+use doorward_policy::{DigestAlgorithm, ListedDigest};
 
 /// First half of BLAKE3 over a path: 2^64 tries to find two paths that share one, 2^110 to hit one of a host's packages.
 type PathDigest = [u8; 16];
-
-const HAS_MD5: u32 = 1 << 31;
 
 /// One claim.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Claimed {
     path: PathDigest,
-    md5: [u8; Md5::LEN],
-    /// Index of the package, and [`HAS_MD5`].
+    digest: [u8; ListedDigest::KEPT_BYTES],
     package: u32,
+    /// `None` where the package lists no digest that counts.
+    algorithm: Option<DigestAlgorithm>,
 }
 
 impl Claimed {
-    pub(super) fn new(path: &[u8], package: usize, md5: Option<Md5>) -> Self {
-        let flag = if md5.is_some() { HAS_MD5 } else { 0 };
-        Self { path: digest(path), md5: md5.map_or([0; Md5::LEN], |md5| *md5.as_bytes()), package: package as u32 | flag }
+    pub(super) fn new(path: &[u8], package: usize, listed: Option<ListedDigest>) -> Self {
+        let bytes = listed.map_or([0; ListedDigest::KEPT_BYTES], |listed| *listed.kept_bytes());
+        Self { path: digest(path), digest: bytes, package: package as u32, algorithm: listed.map(|listed| listed.algorithm()) }
     }
 
+    /// Index of the package in its register.
     pub(super) const fn package(&self) -> usize {
-        (self.package & !HAS_MD5) as usize
+        self.package as usize
     }
 
-    pub(super) fn md5(&self) -> Option<Md5> {
-        (self.package & HAS_MD5 != 0).then_some(Md5::new(self.md5))
+    pub(super) fn listed(&self) -> Option<ListedDigest> {
+        self.algorithm.map(|algorithm| ListedDigest::from_kept(algorithm, self.digest))
     }
 
     fn order(&self) -> (PathDigest, u32) {

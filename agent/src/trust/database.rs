@@ -200,7 +200,7 @@ fn updates(folder: &Path) -> Result<Vec<Vec<u8>>, TrustError> {
 }
 
 /// Which top folders of the root are links to the one of the same name under `usr`.
-fn usr_merge(root: &Path) -> UsrMerge {
+pub(super) fn usr_merge(root: &Path) -> UsrMerge {
     let is_merged = |top: &&&[u8]| {
         let Ok(top) = str::from_utf8(top) else { return false };
         let Ok(target) = fs::read_link(root.join(top)) else { return false };

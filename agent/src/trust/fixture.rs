@@ -22,26 +22,36 @@ pub(crate) fn md5_hex(content: &[u8]) -> String {
 
 /// A root folder that is removed at the end of the test.
 pub(crate) struct TestRoot {
-    folder: TempDir,
+    folder: PathBuf,
+    _removed_at_the_end: Option<TempDir>,
 }
 
 impl TestRoot {
     /// With an empty package database.
     pub(crate) fn new() -> Self {
-        let root = Self::bare();
-        fs::create_dir_all(root.database().join("info")).unwrap();
-        fs::create_dir_all(root.database().join("updates")).unwrap();
-        fs::write(root.database().join("status"), "").unwrap();
-        root
+        Self::bare().with_database()
+    }
+
+    /// In a folder that somebody else removes, with an empty package database.
+    pub(crate) fn at_folder(folder: PathBuf) -> Self {
+        Self { folder, _removed_at_the_end: None }.with_database()
+    }
+
+    fn with_database(self) -> Self {
+        fs::create_dir_all(self.database().join("info")).unwrap();
+        fs::create_dir_all(self.database().join("updates")).unwrap();
+        fs::write(self.database().join("status"), "").unwrap();
+        self
     }
 
     /// Without any.
     pub(crate) fn bare() -> Self {
-        Self { folder: TempDir::new().unwrap() }
+        let folder = TempDir::new().unwrap();
+        Self { folder: folder.path().to_owned(), _removed_at_the_end: Some(folder) }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     pub(crate) fn at(&self, path: impl AsRef<[u8]>) -> PathBuf {

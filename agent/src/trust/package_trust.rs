@@ -1,114 +1,96 @@
-//! One generation of package trust: what every installed package claimed at one moment.
+//! One generation of package trust: what every installed package claimed at one moment, whichever manager installed it.
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::Arc;
 
-use doorward_formats::dpkg::UsrMerge;
-use doorward_policy::evidence::SOURCE_NAME_BYTES_MAX;
-use doorward_policy::{Fit, Level, Md5, PackageEvidence, PackageManager, PathBytes};
+use doorward_policy::{DigestAlgorithm, Fit, Level, PackageEvidence, PackageManager, PathBytes};
 
-use super::claims::{Claimed, Claims};
-use super::database::{self, Database, Lists};
-use super::read::Stamp;
-use super::{Problems, TrustError};
+use super::claims::Claimed;
+use super::register::Register;
+use super::{Problems, TrustError, dpkg, rpm};
+use crate::identify::Digests;
 
-/// Readings of a database that changes meanwhile before giving up until its next change.
-const READ_ATTEMPTS_MAX: u32 = 3;
-
-/// Immutable; share it by `Arc`.
-#[derive(Debug)]
+/// Immutable; share it by `Arc`. Packages are numbered through all registers.
+#[derive(Debug, Clone, Default)]
 pub struct PackageTrust {
-    claims: Claims,
-    packages: Vec<PackageName>,
-    usr_merge: UsrMerge,
-    problems: Problems,
-    incompleteness: Option<&'static str>,
-}
-
-/// What evidence says of a package.
-#[derive(Debug)]
-struct PackageName {
-    name: Box<str>,
-    version: Box<str>,
-    origin: Box<str>,
-    in_flux: bool,
+    registers: Vec<Arc<Register>>,
 }
 
 /// The packages that own a path; usually one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Owner<'a> {
-    trust: &'a PackageTrust,
-    claims: &'a [Claimed],
+    /// Claims to the path, each with its register and the number of that register's first package.
+    claims: Vec<(&'a Register, usize, &'a Claimed)>,
 }
 
 impl PackageTrust {
-    /// Reads the database below `root`; `Ok(None)` when there is none. Faulty lines are counted in [`Self::problems`]; a
+    /// Reads every database below `root`; `Ok(None)` when there is none. Faulty parts are counted in [`Self::problems`]; a
     /// database that is not whole is read as far as it goes ([`Self::incompleteness`]).
     ///
     /// # Errors
-    /// When its main files cannot be read, or will not stand still.
+    /// When a database cannot be read, or will not stand still.
     pub fn load(root: &Path) -> Result<Option<Self>, TrustError> {
-        let folder = root.join(database::FOLDER);
-        for _ in 0..READ_ATTEMPTS_MAX {
-            let before = Stamp::of(&folder);
-            let trust = Database::open(root)?.map(|database| Self::read(&database));
-            if Stamp::of(&folder) == before {
-                return Ok(trust);
-            }
-        }
-        Err(TrustError::Unsettled)
+        let registers = [dpkg::load(root)?, rpm::load(root)?];
+        let registers: Vec<_> = registers.into_iter().flatten().map(Arc::new).collect();
+        Ok((!registers.is_empty()).then_some(Self { registers }))
     }
 
-    fn read(database: &Database) -> Self {
-        let mut problems = Problems::default();
-        let diverted = database.diversions(&mut problems);
-        let (mut claims, mut packages, mut lists) = (Vec::new(), Vec::new(), Lists::default());
-        for package in database.packages(&mut problems) {
-            database.lists(&package, &mut lists, &mut problems);
-            lists.claims(&package, &diverted, &mut problems, |claim| claims.push(Claimed::new(claim.path, packages.len(), claim.md5)));
-            packages.push(PackageName {
-                name: bounded(&package.info_stem()),
-                version: bounded(package.version),
-                origin: bounded(&String::from_utf8_lossy(package.origin.unwrap_or_default())),
-                in_flux: database::is_in_flux(&package),
-            });
-        }
-        let incompleteness = database
-            .incompleteness()
-            .or_else(|| problems.counts().contains_key("list").then_some("lists of packages are missing or damaged"));
-        Self { claims: Claims::new(claims), packages, usr_merge: database.usr_merge(), problems, incompleteness }
+    /// One register by itself.
+    pub(super) fn of(register: Arc<Register>) -> Self {
+        Self { registers: vec![register] }
+    }
+
+    /// With this register in the place of the one of the same manager; `None` takes it out.
+    pub(super) fn with(&self, manager: PackageManager, register: Option<Arc<Register>>) -> Option<Self> {
+        let others = self.registers.iter().filter(|register| register.manager != manager).cloned();
+        let mut registers: Vec<_> = others.chain(register).collect();
+        registers.sort_by_key(|register| register.manager);
+        (!registers.is_empty()).then_some(Self { registers })
+    }
+
+    pub(super) fn register(&self, manager: PackageManager) -> Option<&Arc<Register>> {
+        self.registers.iter().find(|register| register.manager == manager)
     }
 
     /// Who owns an absolute path below the root; `None` when no package does.
     #[must_use]
     pub fn owner(&self, path: &PathBytes) -> Option<Owner<'_>> {
-        let path = path.as_bytes();
-        let path = self.usr_merge.canonical(path.strip_prefix(b"/").unwrap_or(path));
-        let claims = self.claims.to(&path);
-        (!claims.is_empty()).then_some(Owner { trust: self, claims })
+        let mut claims = Vec::new();
+        let mut first = 0;
+        for register in &self.registers {
+            claims.extend(register.claims_to(path.as_bytes()).iter().map(|claim| (&**register, first, claim)));
+            first += register.packages.len();
+        }
+        (!claims.is_empty()).then_some(Owner { claims })
     }
 
-    /// Where a path relative to the root really lies.
+    /// Where a path relative to the root really lies, by dpkg's word when it has one.
     #[must_use]
     pub(super) fn place<'a>(&self, path: &'a [u8]) -> Cow<'a, [u8]> {
-        self.usr_merge.canonical(path)
+        self.of_dpkg().map_or(Cow::Borrowed(path), |register| register.place(path))
     }
 
-    /// Packages with files in place, as dpkg writes them, and their versions.
+    /// Packages of dpkg with files in place, as it writes them, and their versions.
     pub fn installed(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.packages.iter().map(|package| (&*package.name, &*package.version))
+        self.of_dpkg().into_iter().flat_map(|register| &register.packages).map(|package| (&*package.name, &*package.version))
     }
 
-    /// Whether a package lists a digest for this path, so that MD5 is worth taking.
-    #[must_use]
-    pub fn lists_digest(&self, path: &PathBytes) -> bool {
-        self.owner(path).is_some_and(|owner| owner.lists_digest())
+    fn of_dpkg(&self) -> Option<&Register> {
+        self.registers.iter().map(|register| &**register).find(|register| register.manager == PackageManager::Dpkg)
     }
 
-    /// What packages say of the file at `path` with this MD5.
+    /// The algorithm in which a package lists this path's digest, where that has to be taken for it: SHA-256 always is.
+    /// Of several the first; hardly any path has two.
     #[must_use]
-    pub fn evidence(&self, path: &PathBytes, md5: Option<&Md5>) -> Option<PackageEvidence> {
-        let (package, fit) = self.owner(path)?.fit(md5);
+    pub fn wanted_digest(&self, path: &PathBytes) -> Option<DigestAlgorithm> {
+        self.owner(path).and_then(|owner| owner.wanted_digest())
+    }
+
+    /// What packages say of the file at `path` with these digests.
+    #[must_use]
+    pub fn evidence(&self, path: &PathBytes, digests: &Digests) -> Option<PackageEvidence> {
+        let (package, fit) = self.owner(path)?.fit(digests);
         Some(self.describe(package, fit))
     }
 
@@ -118,65 +100,84 @@ impl PackageTrust {
     /// When `package` is not of this generation.
     #[must_use]
     pub fn describe(&self, package: usize, fit: Fit) -> PackageEvidence {
-        let PackageName { name, version, origin, .. } = &self.packages[package];
+        let mut number = package;
+        let mut registers = self.registers.iter();
+        let register = registers.find(|register| {
+            let is_of_it = number < register.packages.len();
+            number -= if is_of_it { 0 } else { register.packages.len() };
+            is_of_it
+        });
+        let register = register.expect("packages are numbered through all registers");
+        let package = &register.packages[number];
         PackageEvidence {
-            manager: PackageManager::Dpkg,
-            name: name.to_string(),
-            version: version.to_string(),
-            origin: origin.to_string(),
+            manager: register.manager,
+            name: package.name.to_string(),
+            version: package.version.to_string(),
+            origin: package.origin.to_string(),
             level: Level::Database,
             fit,
         }
     }
 
-    /// Faults met while reading.
+    /// Faults met while reading this manager's database; `None` where there is none.
     #[must_use]
-    pub const fn problems(&self) -> &Problems {
-        &self.problems
+    pub fn problems(&self, manager: PackageManager) -> Option<&Problems> {
+        self.register(manager).map(|register| &register.problems)
     }
 
-    /// What the database lacks, in words, when it is not whole: left so by a crash, or caught in the middle.
+    /// What a database lacks, in words, when it is not whole: left so by a crash, or caught in the middle.
     #[must_use]
-    pub const fn incompleteness(&self) -> Option<&'static str> {
-        self.incompleteness
+    pub fn incompleteness(&self) -> Option<&'static str> {
+        self.registers.iter().find_map(|register| register.incompleteness)
     }
 
     /// Packages with files in place.
     #[must_use]
-    pub const fn packages(&self) -> usize {
-        self.packages.len()
+    pub fn packages(&self) -> usize {
+        self.registers.iter().map(|register| register.packages.len()).sum()
     }
 
     /// Claims to paths.
     #[must_use]
-    pub const fn paths(&self) -> usize {
-        self.claims.len()
+    pub fn paths(&self) -> usize {
+        self.registers.iter().map(|register| register.paths()).sum()
     }
 }
 
 impl Owner<'_> {
-    /// Whether one of the packages lists a digest for the path.
+    /// See [`PackageTrust::wanted_digest`].
+    #[must_use]
+    pub fn wanted_digest(&self) -> Option<DigestAlgorithm> {
+        let mut algorithms = self.claims.iter().filter_map(|(.., claim)| Some(claim.listed()?.algorithm()));
+        algorithms.find(|algorithm| *algorithm != DigestAlgorithm::Sha256)
+    }
+
+    /// Whether one of the packages lists a digest for the path, of whatever algorithm.
     #[must_use]
     pub fn lists_digest(&self) -> bool {
-        self.claims.iter().any(|claim| claim.md5().is_some())
+        self.claims.iter().any(|(.., claim)| claim.listed().is_some())
     }
 
-    /// The package that speaks for the path, by its index in the generation, and whether a file with this MD5 is what it put
-    /// there. A package that dpkg is in the middle of changing calls nothing modified.
+    /// Whether some package put a file with these digests there.
     #[must_use]
-    pub fn fit(&self, md5: Option<&Md5>) -> (usize, Fit) {
-        if let Some(claim) = self.claims.iter().find(|claim| md5.is_some() && claim.md5().as_ref() == md5) {
-            return (claim.package(), Fit::Match);
+    pub fn is_match(&self, digests: &Digests) -> bool {
+        self.fit(digests).1 == Fit::Match
+    }
+
+    /// The package that speaks for the path, by its number in the generation, and whether a file with these digests is what it
+    /// put there. A package that its manager is in the middle of changing calls nothing modified.
+    #[must_use]
+    pub fn fit(&self, digests: &Digests) -> (usize, Fit) {
+        let same = |claim: &Claimed| claim.listed().and_then(|listed| Some(digests.of(listed.algorithm())? == listed));
+        if let Some((_, first, claim)) = self.claims.iter().find(|(.., claim)| same(claim) == Some(true)) {
+            return (first + claim.package(), Fit::Match);
         }
-        let is_firm = |claim: &&Claimed| md5.is_some() && claim.md5().is_some() && !self.trust.packages[claim.package()].in_flux;
-        match self.claims.iter().find(is_firm) {
-            Some(claim) => (claim.package(), Fit::Modified),
-            None => (self.claims.first().map_or(0, Claimed::package), Fit::NoDigest),
+        let differs = |(register, _, claim): &&(&Register, usize, &Claimed)| {
+            same(claim) == Some(false) && !register.packages[claim.package()].in_flux
+        };
+        match self.claims.iter().find(differs) {
+            Some((_, first, claim)) => (first + claim.package(), Fit::Modified),
+            None => (self.claims.first().map_or(0, |(_, first, claim)| first + claim.package()), Fit::NoDigest),
         }
     }
-}
-
-/// Cut to what evidence may hold, at a character's edge.
-fn bounded(text: &str) -> Box<str> {
-    text[..text.floor_char_boundary(SOURCE_NAME_BYTES_MAX)].into()
 }

@@ -5,6 +5,10 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use doorward_policy::PackageManager;
+
+use crate::health::FailureReason;
+
 /// Faults told in words, for the log; the others are only counted.
 const SAMPLES_MAX: usize = 8;
 
@@ -24,7 +28,8 @@ impl Problems {
         }
     }
 
-    /// Faults by the kind of file they were in: `status`, `updates`, `diversions`, `list`, `md5sums`, `conffiles`.
+    /// Faults by the kind of thing they were in: `status`, `updates`, `diversions`, `list`, `md5sums`, `conffiles`; `header` and
+    /// `files` of rpm.
     #[must_use]
     pub const fn counts(&self) -> &BTreeMap<&'static str, u64> {
         &self.counts
@@ -62,10 +67,19 @@ pub enum TrustError {
         /// Its limit.
         limit: u64,
     },
+    /// It is no database, or a damaged one.
+    #[error("the package database {} cannot be used: {fault}", path.display())]
+    Unusable {
+        /// What was to be read.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
     /// It kept changing while it was read; the next change is waited for.
     #[error("the package database kept changing while it was read")]
     Unsettled,
-    /// The status file ends in the middle of a package, is empty or gone where it was there before, or lists are missing.
+    /// The status file ends in the middle of a package, is empty or gone where it was there before, or lists are missing or
+    /// damaged.
     #[error("the package database is incomplete ({0}): the old one stays")]
     Incomplete(&'static str),
     /// Changes cannot be noticed.
@@ -74,4 +88,24 @@ pub enum TrustError {
     /// No thread could be started.
     #[error("cannot start the thread that watches the package database: {0}")]
     Thread(#[source] io::Error),
+}
+
+/// A manager's database that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", manager.word())]
+pub struct Unread {
+    /// Whose it is.
+    pub manager: PackageManager,
+    /// Why not.
+    #[source]
+    pub error: TrustError,
+}
+
+impl From<PackageManager> for FailureReason {
+    fn from(manager: PackageManager) -> Self {
+        match manager {
+            PackageManager::Dpkg => Self::DpkgError,
+            PackageManager::Rpm => Self::RpmError,
+        }
+    }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use doorward_policy::{Fit, Level, Md5, PackageEvidence, PackageManager};
+use doorward_policy::{Blake3, DigestAlgorithm, Fit, Level, Md5, PackageEvidence, PackageManager, Sha256};
 use md5::Digest as _;
 use proptest::prelude::*;
 
 use super::fixture::{TestPackage, TestRoot, absolute, script};
 use super::verify::{Finding, verify};
 use super::*;
+use crate::identify::Digests;
 
 /// Longest wait for the watch; it needs half a second.
 const NOTICED_MS: u64 = 20_000;
@@ -20,13 +21,19 @@ fn md5(content: &[u8]) -> Md5 {
     Md5::new(md5::Md5::digest(content).into())
 }
 
+/// As they are taken of a file that dpkg lists.
+fn digests(content: &[u8]) -> Digests {
+    let (sha256, blake3) = (sha2::Sha256::digest(content).into(), blake3::hash(content).into());
+    Digests { sha256: Sha256::new(sha256), blake3: Blake3::new(blake3), listed: Some(md5(content).into()) }
+}
+
 fn load(root: &TestRoot) -> PackageTrust {
     PackageTrust::load(root.path()).unwrap().unwrap()
 }
 
 /// How the file at `path` with this content fits, and by which package.
 fn fit(trust: &PackageTrust, path: &str, content: &[u8]) -> Option<(String, Fit)> {
-    trust.evidence(&absolute(path), Some(&md5(content))).map(|evidence| (evidence.name, evidence.fit))
+    trust.evidence(&absolute(path), &digests(content)).map(|evidence| (evidence.name, evidence.fit))
 }
 
 fn named(name: &str, fit: Fit) -> Option<(String, Fit)> {
@@ -38,7 +45,7 @@ fn a_packaged_file_matches_until_it_is_changed() {
     let root = TestRoot::new().with_package(&TestPackage::new("greeter", "1:2.0-3").file("usr/bin/greet", script("echo hello")));
     let trust = load(&root);
     assert_eq!(
-        trust.evidence(&absolute("usr/bin/greet"), Some(&md5(&script("echo hello")))),
+        trust.evidence(&absolute("usr/bin/greet"), &digests(&script("echo hello"))),
         Some(PackageEvidence {
             manager: PackageManager::Dpkg,
             name: "greeter".to_owned(),
@@ -50,8 +57,8 @@ fn a_packaged_file_matches_until_it_is_changed() {
     );
     assert_eq!(fit(&trust, "usr/bin/greet", &script("echo boo")), named("greeter", Fit::Modified));
     assert_eq!(fit(&trust, "usr/bin/other", &script("echo hello")), None);
-    assert!(trust.lists_digest(&absolute("usr/bin/greet")));
-    assert_eq!(trust.problems().total(), 0);
+    assert_eq!(trust.wanted_digest(&absolute("usr/bin/greet")), Some(DigestAlgorithm::Md5));
+    assert_eq!(trust.problems(PackageManager::Dpkg).unwrap().total(), 0);
     assert_eq!(trust.incompleteness(), None);
 }
 
@@ -61,8 +68,9 @@ fn folders_are_nobodys_and_files_without_a_digest_prove_nothing() {
     let trust = load(&TestRoot::new().with_package(&package));
     assert_eq!(fit(&trust, "opt/old/bin/run", &script("true")), named("old", Fit::NoDigest));
     assert_eq!(fit(&trust, "opt/old/bin", b""), None);
-    assert!(!trust.lists_digest(&absolute("opt/old/bin/run")));
-    assert_eq!(trust.evidence(&absolute("opt/old/bin/run"), None).unwrap().fit, Fit::NoDigest);
+    assert_eq!(trust.wanted_digest(&absolute("opt/old/bin/run")), None);
+    let none = Digests { listed: None, ..digests(b"") };
+    assert_eq!(trust.evidence(&absolute("opt/old/bin/run"), &none).unwrap().fit, Fit::NoDigest);
 }
 
 #[test]
@@ -147,8 +155,8 @@ fn what_a_removed_package_left_behind_is_nobodys() {
 fn a_host_without_dpkg_has_no_package_trust_and_that_is_no_error() {
     let root = TestRoot::bare();
     assert!(PackageTrust::load(root.path()).unwrap().is_none());
-    let (trust, error) = Trust::open(root.path());
-    assert!(trust.current().is_none() && error.is_none());
+    let (trust, errors) = Trust::open(root.path());
+    assert!(trust.current().is_none() && errors.is_empty());
     drop(Watch::start(Arc::new(trust), |_| {}).unwrap());
 }
 
@@ -165,12 +173,13 @@ fn damaged_lines_are_counted_with_file_and_line_and_the_rest_holds() {
     let trust = load(&root);
     assert_eq!(fit(&trust, "usr/bin/good", &script("good")), named("good", Fit::Match));
     assert_eq!(fit(&trust, "usr/bin/well", &script("well")), named("bad", Fit::NoDigest));
-    let counts = trust.problems().counts();
+    let counts = trust.problems(PackageManager::Dpkg).unwrap().counts();
     assert_eq!(counts["md5sums"], 3);
     assert_eq!(counts["list"], 1);
     assert!(counts["status"] >= 2 && counts["diversions"] >= 1, "{counts:?}");
-    assert!(trust.problems().samples().iter().any(|sample| sample.starts_with("bad.md5sums: line 1:")), "{:?}", trust.problems());
-    assert!(trust.problems().samples().iter().all(|sample| !sample.contains('\u{1b}')));
+    let samples = trust.problems(PackageManager::Dpkg).unwrap().samples();
+    assert!(samples.iter().any(|sample| sample.starts_with("bad.md5sums: line 1:")), "{samples:?}");
+    assert!(samples.iter().all(|sample| !sample.contains('\u{1b}')));
     assert!(trust.incompleteness().is_some());
 }
 
@@ -189,24 +198,24 @@ fn a_status_file_that_is_a_fifo_or_a_folder_is_an_error_and_no_wait() {
 #[test]
 fn a_database_that_is_not_whole_never_replaces_one_that_was() {
     let root = TestRoot::new().with_package(&TestPackage::new("kept", "1").file("usr/bin/kept", script("kept")));
-    let (trust, error) = Trust::open(root.path());
-    assert!(error.is_none());
+    let (trust, errors) = Trust::open(root.path());
+    assert!(errors.is_empty());
     let status = root.database().join("status");
     let whole = fs::read(&status).unwrap();
     for broken in [&whole[..whole.len() / 2], b""] {
         fs::write(&status, broken).unwrap();
-        assert!(matches!(trust.reload(), Err(TrustError::Incomplete(_))));
+        assert!(matches!(trust.reload(PackageManager::Dpkg), Err(TrustError::Incomplete(_))));
     }
     fs::remove_file(&status).unwrap();
-    assert!(matches!(trust.reload(), Err(TrustError::Incomplete(_))));
+    assert!(matches!(trust.reload(PackageManager::Dpkg), Err(TrustError::Incomplete(_))));
     fs::create_dir(&status).unwrap();
-    assert!(matches!(trust.reload(), Err(TrustError::Unreadable { .. })));
+    assert!(matches!(trust.reload(PackageManager::Dpkg), Err(TrustError::Unreadable { .. })));
     assert_eq!(fit(&trust.current().unwrap(), "usr/bin/kept", &script("kept")), named("kept", Fit::Match));
 
     fs::remove_dir(&status).unwrap();
     fs::write(&status, &whole).unwrap();
     root.register(&TestPackage::new("added", "1").file("usr/bin/added", script("added")));
-    trust.reload().unwrap();
+    trust.reload(PackageManager::Dpkg).unwrap();
     assert_eq!(fit(&trust.current().unwrap(), "usr/bin/added", &script("added")), named("added", Fit::Match));
 }
 
@@ -284,6 +293,22 @@ proptest! {
         fs::write(root.database().join("info/victim.md5sums"), md5sums).unwrap();
         fs::write(root.database().join("diversions"), &status).unwrap();
         let trust = PackageTrust::load(root.path()).unwrap().unwrap();
-        let _ = trust.evidence(&absolute("usr/bin/victim"), Some(&md5(b"")));
+        let _ = trust.evidence(&absolute("usr/bin/victim"), &digests(b""));
     }
+}
+
+#[test]
+fn the_paths_of_a_package_are_where_its_files_really_lie() {
+    let game = TestPackage::new("game", "1").file("bin/game", script("play")).file("usr/share/game/data", script("data"));
+    let root =
+        TestRoot::new().merged_usr().with_package(&game).with_package(&TestPackage::new("other", "1").file("usr/bin/other", script("x")));
+    root.divert("/usr/share/game/data", "/usr/share/game/data.real", "other");
+    let (trust, problems) = Trust::open(root.path());
+    assert!(problems.is_empty(), "{problems:?}");
+    let mut paths = trust.paths_of("game").unwrap();
+    paths.sort();
+    assert_eq!(paths, ["usr/bin/game", "usr/share/game/data.real"].map(absolute));
+    assert_eq!(trust.paths_of("nobody"), Some(Vec::new()));
+    fs::remove_file(root.database().join("info/game.list")).unwrap();
+    assert_eq!(trust.paths_of("game"), None, "nobody can tell");
 }

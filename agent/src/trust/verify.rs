@@ -1,5 +1,6 @@
 //! Checking every packaged file against its package: what anyone changed of what packages brought, programs or not.
-//! Conffiles are left to their administrator. Reads files once, in parallel, takes MD5 alone and remembers nothing.
+//! Configuration is left to its administrator. Reads files once, in parallel, takes the digest that the package lists and
+//! remembers nothing. Whoever signed a package, and whether its digests are worth trust, makes no difference here.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -10,12 +11,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use doorward_policy::{Md5, PathBytes};
+use doorward_policy::{ListedDigest, PathBytes};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::database::{Database, Lists};
-use super::{Problems, TrustError};
+use super::{Problems, TrustError, rpm};
+use crate::identify::WantedDigest;
 
 /// Threads for each core unless told otherwise.
 ///
@@ -66,14 +68,24 @@ pub enum Finding {
     Unreadable,
 }
 
-type Batch = Vec<(CString, Md5)>;
+/// A packaged file as it should be.
+struct Expected {
+    path: CString,
+    digest: ListedDigest,
+    /// Where the package lists it: a file of another size is another without being read.
+    size: Option<u64>,
+    may_be_missing: bool,
+}
 
-/// Verifies every packaged file below `root` on `threads` threads, 0 for as many as serve the disk best; `Ok(None)` when there is no dpkg database.
+type Batch = Vec<Expected>;
+
+/// Verifies every packaged file below `root` on `threads` threads, 0 for as many as serve the disk best; `Ok(None)` when there is no package
+/// database.
 ///
 /// # Errors
-/// When the database cannot be read.
+/// When a database cannot be read.
 pub fn verify(root: &Path, threads: usize) -> Result<Option<Verification>, TrustError> {
-    let Some(database) = Database::open(root)? else { return Ok(None) };
+    let dpkg = Database::open(root)?;
     let folder = File::open(root).map_err(|source| TrustError::Unreadable { path: root.to_owned(), source })?;
     let (send, batches) = sync_channel(BATCHES_WAITING_MAX);
     let batches = Mutex::new(batches);
@@ -82,17 +94,22 @@ pub fn verify(root: &Path, threads: usize) -> Result<Option<Verification>, Trust
         threads => threads,
     };
     let mut whole = Verification::default();
+    let mut has_rpm = Ok(false);
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| verify_batches(&folder, &batches))).collect();
         let mut batch = Batch::new();
-        for_each_digest(&database, |path, md5| {
+        let mut give = |path: &[u8], digest, size, may_be_missing| {
             let Ok(path) = CString::new(path) else { return };
-            batch.push((path, md5));
+            batch.push(Expected { path, digest, size, may_be_missing });
             if batch.len() == BATCH_FILES {
                 // Fails only when every worker is gone, which is told when they are joined.
                 let _ = send.send(std::mem::take(&mut batch));
             }
-        });
+        };
+        if let Some(database) = &dpkg {
+            each_digest(database, |path, digest| give(path, digest, None, false));
+        }
+        has_rpm = rpm::each_digest(root, |path, file, digest| give(path, digest, Some(file.size), file.may_be_missing));
         let _ = send.send(batch);
         drop(send);
         for worker in workers {
@@ -102,10 +119,11 @@ pub fn verify(root: &Path, threads: usize) -> Result<Option<Verification>, Trust
             }
         }
     });
-    Ok(Some(whole))
+    let has_any = has_rpm? || dpkg.is_some();
+    Ok(has_any.then_some(whole))
 }
 
-fn for_each_digest(database: &Database, mut give: impl FnMut(&[u8], Md5)) {
+fn each_digest(database: &Database, mut give: impl FnMut(&[u8], ListedDigest)) {
     let mut problems = Problems::default();
     let diverted = database.diversions(&mut problems);
     let mut lists = Lists::default();
@@ -113,7 +131,7 @@ fn for_each_digest(database: &Database, mut give: impl FnMut(&[u8], Md5)) {
         database.lists(&package, &mut lists, &mut problems);
         lists.claims(&package, &diverted, &mut problems, |claim| {
             if let Some(md5) = claim.md5.filter(|_| !claim.is_conffile) {
-                give(claim.path, md5);
+                give(claim.path, md5.into());
             }
         });
     }
@@ -125,9 +143,10 @@ fn verify_batches(root: &File, batches: &Mutex<Receiver<Batch>>) -> Verification
     loop {
         let batch = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(batch) = batch else { return part };
-        for (path, expected) in batch {
-            match digest(root, &path, &mut buffer, &mut part.bytes) {
-                Ok(md5) if md5 == expected => part.matching += 1,
+        for Expected { path, digest: expected, size, may_be_missing } in batch {
+            match digest(root, &path, expected, size, &mut buffer, &mut part.bytes) {
+                Ok(digest) if digest == expected => part.matching += 1,
+                Err(Errno::ENOENT | Errno::ENOTDIR) if may_be_missing => {}
                 Ok(_) | Err(Errno::ELOOP | Errno::EISDIR | Errno::ENXIO) => part.note(&path, Finding::Modified),
                 Err(Errno::ENOENT | Errno::ENOTDIR) => part.note(&path, Finding::Missing),
                 Err(_) => part.note(&path, Finding::Unreadable),
@@ -136,20 +155,28 @@ fn verify_batches(root: &File, batches: &Mutex<Receiver<Batch>>) -> Verification
     }
 }
 
-fn digest(root: impl AsFd, path: &CString, buffer: &mut [u8], bytes: &mut u64) -> Result<Md5, Errno> {
+/// [`Errno::ENXIO`] stands for what is no file, or none of this size.
+fn digest(
+    root: impl AsFd,
+    path: &CString,
+    expected: ListedDigest,
+    size: Option<u64>,
+    buffer: &mut [u8],
+    bytes: &mut u64,
+) -> Result<ListedDigest, Errno> {
     // Folders on the way may be links, below the root; the file itself may not.
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
     let file = File::from(openat2(root, path.as_c_str(), how)?);
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+    if !file.metadata().is_ok_and(|metadata| metadata.is_file() && size.is_none_or(|size| metadata.len() == size)) {
         return Err(Errno::ENXIO);
     }
-    let mut md5 = fast_md5::Md5::new();
+    let mut digest = WantedDigest::new(expected.algorithm());
     loop {
         match nix::unistd::read(&file, buffer) {
-            Ok(0) => return Ok(Md5::new(md5.finalize())),
+            Ok(0) => return Ok(digest.finish()),
             Ok(count) => {
-                md5.update(&buffer[..count]);
+                digest.update(&buffer[..count]);
                 *bytes += count as u64;
             }
             Err(Errno::EINTR) => {}

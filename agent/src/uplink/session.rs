@@ -43,7 +43,7 @@ const ARRIVED_AFTER: Duration = Duration::from_secs(10);
 const HEALTH_LOOK: Duration = Duration::from_secs(2);
 
 /// What this agent can do.
-const CAPABILITIES: [&str; 5] = ["detect", CAPABILITY_PROTECT, "scan", "dpkg", "policy_delta"];
+const CAPABILITIES: [&str; 6] = ["detect", CAPABILITY_PROTECT, "scan", "dpkg", "rpm", "policy_delta"];
 
 type Renewal = Pin<Box<dyn Future<Output = Result<Credential, String>> + Send>>;
 

@@ -19,7 +19,7 @@ fn nothing_is_remembered_of_a_file_system_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let identifier =
         Identifier::new(Arc::new(IdentityStore::in_memory(|key| key.fill(1))), Clock::standing(LATER_MICROS), Limits::default());
-    let identify = |file: &std::path::Path| identifier.file(&File::open(file).unwrap(), b"run", false, &|| false).unwrap().unwrap();
+    let identify = |file: &std::path::Path| identifier.file(&File::open(file).unwrap(), b"run", None, &|| false).unwrap().unwrap();
     let original = Image::make(&folder.path().join("original"), 16);
     {
         let disk = original.mount(&folder.path().join("first"));

@@ -160,6 +160,7 @@ pub(crate) fn found(number: u32) -> ReportBody {
         evidence: Evidence::default(),
         process: None,
         user_writable_folder: false,
+        layer: None,
     })
 }
 

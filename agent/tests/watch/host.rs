@@ -18,7 +18,7 @@ use doorward_agent::system::entropy;
 use doorward_agent::system::group::Class;
 use doorward_agent::trust::Trust;
 use doorward_policy::{PathBytes, Sha256};
-use doorward_proto::report::{Observation, ReportBody};
+use doorward_proto::report::{Observation, ReportBody, Source};
 use doorward_service::Clock;
 
 /// Longest a test waits for anything.
@@ -52,8 +52,8 @@ impl TestHost {
         let options = pending::Options { limits: pending::Limits::default(), clock: Clock::system(), mint_epoch: pending::random_epoch };
         let pending = Pending::open(&root.join("state"), options).unwrap().pending;
         let identifier = Arc::new(Identifier::new(Arc::new(IdentityStore::in_memory(entropy::fill)), Clock::system(), Limits::default()));
-        let (trust, problem) = Trust::open(&root);
-        assert!(problem.is_none(), "{problem:?}");
+        let (trust, problems) = Trust::open(&root);
+        assert!(problems.is_empty(), "{problems:?}");
         let root = PathBytes::new(root.as_os_str().as_bytes());
         let judge = Judge::new(Arc::new(Lists::unenrolled()), Arc::new(trust), Arc::new(Closure::default()), root);
         Self {
@@ -73,6 +73,7 @@ impl TestHost {
     pub(crate) fn watch(&self, test: &str) -> Option<Watch> {
         let settled = Arc::clone(&self.settled);
         let setup = Setup {
+            coverage: doorward_proto::uplink::CoverageKind::Exec,
             control_group: "/".into(),
             class: Class::Notification,
             beat: Arc::new(|| ()),
@@ -81,7 +82,11 @@ impl TestHost {
             pending: self.pending.clone(),
             history: Arc::clone(&self.history),
             counters: Arc::clone(&self.counters),
-            settled_by_package: Arc::new(move |package, file| settled.lock().unwrap().push((package.name.clone(), file))),
+            settled_by_source: Arc::new(move |source, file| {
+                if let Source::Package(package) = source {
+                    settled.lock().unwrap().push((package.name, file));
+                }
+            }),
             health: self.health.clone(),
             vital: Pulses::default(),
             slow: Pulses::default(),
@@ -115,7 +120,7 @@ impl TestHost {
         let stat = nix::sys::stat::fstat(&file).unwrap();
         let filesystem = self.identifier.filesystems().id(stat.st_dev, &file).unwrap();
         let inode = doorward_agent::identify::Inode::of(filesystem, &stat).unwrap();
-        self.identifier.store().candidate(&inode, false).is_some()
+        self.identifier.store().candidate(&inode, None).is_some()
     }
 
     /// Opens a package transaction as dpkg does: by holding a lock on its file. It is over when the lock is dropped.
@@ -133,7 +138,7 @@ impl TestHost {
         let info = self.path("var/lib/dpkg/info");
         append(&info.join("tools.list"), &format!("/{name}\n"));
         append(&info.join("tools.md5sums"), &format!("{}  {name}\n", md5(&self.path(name))));
-        self.judge.trust().reload().unwrap();
+        self.judge.trust().reload(doorward_policy::PackageManager::Dpkg).unwrap();
     }
 
     /// The same for `/bin/sleep`.

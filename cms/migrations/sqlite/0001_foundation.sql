@@ -114,6 +114,7 @@ CREATE TABLE observation (
     scan_id BLOB,
     evidence_key BLOB NOT NULL REFERENCES evidence (key),
     user_writable INTEGER NOT NULL,
+    layer TEXT,                           -- which layer of an overlay it lies in, JSON
     mode INTEGER NOT NULL,
     uid INTEGER NOT NULL,
     gid INTEGER NOT NULL,
@@ -129,6 +130,7 @@ CREATE TABLE observation (
 ) WITHOUT ROWID;
 CREATE INDEX observation_by_path ON observation (host_id, path_key, sha256);
 CREATE INDEX observation_by_host ON observation (host_id, sha256);
+CREATE INDEX observation_by_evidence ON observation (evidence_key, host_id);
 
 -- The newest executions of a file on a host; bounded, see the store's `execution`.
 CREATE TABLE execution (
@@ -194,11 +196,12 @@ CREATE TABLE source (
     fingerprint BLOB,
     first_seen_at INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX source_by_name ON source (kind, name);
+CREATE INDEX source_by_name ON source (name, key);
 
 CREATE TABLE source_entry (
     owner BLOB NOT NULL,
     key BLOB NOT NULL REFERENCES source (key),
+    versions TEXT NOT NULL,               -- a range of versions; empty for all of them
     decision TEXT NOT NULL,               -- published
     actor TEXT,
     comment TEXT,
@@ -207,9 +210,24 @@ CREATE TABLE source_entry (
     draft_actor TEXT,
     draft_comment TEXT,
     draft_at INTEGER,
-    PRIMARY KEY (owner, key)
+    PRIMARY KEY (owner, key, versions)
 ) WITHOUT ROWID;
 CREATE INDEX source_entry_by_key ON source_entry (key);
+
+-- Entries on some versions of packages as they stand in policies; those on all versions are records.
+CREATE TABLE version_rule (
+    owner BLOB NOT NULL,
+    key BLOB NOT NULL REFERENCES source (key),
+    versions TEXT NOT NULL,
+    denies INTEGER NOT NULL,
+    PRIMARY KEY (owner, key, versions)
+) WITHOUT ROWID;
+
+-- The newest change of an owner's version rules.
+CREATE TABLE version_rule_change (
+    owner BLOB PRIMARY KEY,
+    change_id INTEGER NOT NULL
+) WITHOUT ROWID;
 
 CREATE TABLE inventory (
     host_id BLOB NOT NULL REFERENCES host (id),
@@ -218,7 +236,10 @@ CREATE TABLE inventory (
     files INTEGER NOT NULL,
     executed INTEGER NOT NULL,
     modified INTEGER NOT NULL,
+    scanned INTEGER NOT NULL,             -- a whole scan counted its files
+    first_at INTEGER NOT NULL,            -- when it was first reported, here
     updated_at INTEGER NOT NULL,
+    gone INTEGER NOT NULL,                -- a later inventory did not name it
     PRIMARY KEY (host_id, key)
 ) WITHOUT ROWID;
 CREATE INDEX inventory_by_key ON inventory (key);
@@ -342,11 +363,13 @@ CREATE TABLE command (
     id BLOB PRIMARY KEY,
     host_id BLOB NOT NULL REFERENCES host (id),
     body TEXT NOT NULL,
+    source_key BLOB,                      -- of the source whose files are asked for
     created_at INTEGER NOT NULL,
     done_at INTEGER,
     error TEXT
 );
 CREATE INDEX command_by_host ON command (host_id, done_at);
+CREATE INDEX command_by_source ON command (source_key, host_id) WHERE source_key IS NOT NULL;
 
 -- Append-only and chained: each row's hash covers the row and the hash before it.
 CREATE TABLE audit (

@@ -2,69 +2,15 @@
 //! made of. A deny that would hit them is refused with the reason; on a host the unblockable part could not be denied anyway.
 //!
 //! The CMS knows such files by what hosts proved when they reported them, and such packages by name. A file that no host ever reported
-//! (its package settles it there) cannot be recognised here by its digest; the host's own row 1 protects it.
+//! (its package settles it there) cannot be recognised here by its digest; the host overrides the deny and says so.
 //!
 //! One host's word is not enough to take a decision out of a person's hands: see [`HOSTS_BELIEVED_MIN`].
 
 use std::collections::BTreeSet;
 
-use doorward_policy::{Fit, HostId, PackageEvidence, PackageManager, PathBytes};
+use doorward_policy::{Fit, HostId, PackageEvidence, PathBytes, is_boot_package, is_boot_program};
 
 use crate::store::NamedSource;
-
-/// Packages of Debian and its kin, without architecture.
-const DPKG_PACKAGES: [&str; 24] = [
-    "apt",
-    "base-files",
-    "bash",
-    "coreutils",
-    "dash",
-    "doorward-agent",
-    "dpkg",
-    "init",
-    "init-system-helpers",
-    "libc-bin",
-    "libc6",
-    "libpam-modules",
-    "libpam-runtime",
-    "libpam0g",
-    "libsystemd0",
-    "login",
-    "mount",
-    "openssh-server",
-    "perl-base",
-    "sudo",
-    "systemd",
-    "systemd-sysv",
-    "sysvinit-core",
-    "util-linux",
-];
-
-/// Packages of Red Hat, SUSE and their kin.
-const RPM_PACKAGES: [&str; 18] = [
-    "bash",
-    "coreutils",
-    "dnf",
-    "doorward-agent",
-    "filesystem",
-    "glibc",
-    "glibc-common",
-    "kmod",
-    "openssh-server",
-    "pam",
-    "rpm",
-    "rpm-libs",
-    "sudo",
-    "systemd",
-    "systemd-libs",
-    "util-linux",
-    "util-linux-core",
-    "zypper",
-];
-
-/// File names of PID 1 and of the agent, and the start of the ELF loader's.
-const PROGRAMS: [&[u8]; 3] = [b"systemd", b"init", b"doorward-agent"];
-const LOADER_PREFIXES: [&[u8]; 2] = [b"ld-linux", b"ld-musl"];
 
 /// Hosts that must prove the same before they are believed, unless one of them is a reference host or the deny reaches no others.
 ///
@@ -117,7 +63,7 @@ pub enum Unblockable {
     },
 }
 
-/// The lists above, asked.
+/// What hosts proved and the names of packages, asked.
 #[derive(Debug, Clone, Copy)]
 pub struct BootClosure;
 
@@ -145,7 +91,7 @@ impl BootClosure {
     /// The source.
     pub fn refuses_source(self, source: &NamedSource) -> Result<(), Unblockable> {
         match source {
-            NamedSource::Package { manager, name } if is_needed(*manager, name) => Err(Unblockable::Package { name: name.clone() }),
+            NamedSource::Package { manager, name } if is_boot_package(*manager, name) => Err(Unblockable::Package { name: name.clone() }),
             _ => Ok(()),
         }
     }
@@ -154,26 +100,12 @@ impl BootClosure {
 /// The package that makes a claim one about the closure. Changed content proves nothing: a trojan in the place of the shell may be denied.
 fn needed(claim: &Claim) -> Option<&PackageEvidence> {
     let package = claim.package.as_ref().filter(|package| package.fit == Fit::Match)?;
-    (is_needed(package.manager, &package.name) || is_program(&claim.path)).then_some(package)
-}
-
-fn is_needed(manager: PackageManager, name: &str) -> bool {
-    // dpkg writes `libc6:amd64` where several architectures can be installed.
-    let (name, packages) = match manager {
-        PackageManager::Dpkg => (name.split(':').next().unwrap_or(name), DPKG_PACKAGES.as_slice()),
-        PackageManager::Rpm => (name, RPM_PACKAGES.as_slice()),
-    };
-    packages.contains(&name)
-}
-
-fn is_program(path: &PathBytes) -> bool {
-    let name = path.file_name();
-    PROGRAMS.contains(&name) || LOADER_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    (is_boot_package(package.manager, &package.name) || is_boot_program(&claim.path)).then_some(package)
 }
 
 #[cfg(test)]
 mod tests {
-    use doorward_policy::Level;
+    use doorward_policy::{Level, PackageManager};
 
     use super::*;
 

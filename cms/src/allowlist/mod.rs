@@ -15,12 +15,14 @@ use crate::signals::{Effect, Signals};
 use crate::store::{FileDecision, Ingested, Published, Result, SourceDecision, Store, StoreError};
 
 mod closure;
+mod many;
 mod mark;
 mod opinion;
 mod policies;
 
 pub use crate::store::{Answered, Failed};
 pub use closure::{BootClosure, Claim, Claims, HOSTS_BELIEVED_MIN, Unblockable};
+pub use many::{Because, LeftOut};
 pub use mark::{FileInProfile, HostAllows, Mark, People, RuleAllow, Sighting, Sources, asks, facts, mark, rank};
 pub use opinion::{is_worse, opinion};
 pub use policies::{Policies, PolicyError};
@@ -151,10 +153,13 @@ impl Allowlist {
     /// Publishes the drafts of a profile or of the global scope; `None` when there is none of that name.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn publish(&self, name: &str, actor: &str) -> Result<Option<Published>> {
+    /// [`DecideError::Unblockable`] for a drafted deny of what hosts cannot do without: it may have been drafted when that was not known.
+    pub async fn publish(&self, name: &str, actor: &str) -> Result<Option<Published>, DecideError> {
         let (name, actor, now) = (name.to_owned(), actor.to_owned(), self.clock.now_micros());
         self.change(|store| async move {
+            for change in store.drafted_sources(&name).await?.iter().filter(|change| change.after == doorward_policy::Decision::Denied) {
+                BootClosure.refuses_source(&change.source)?;
+            }
             let published = store.publish(&name, &actor, now).await?;
             Ok(published.map_or_else(Default::default, |(published, effect)| (Some(published), effect)))
         })

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use doorward_policy::ProfileId;
 use doorward_proto::limit::PART_BYTES_MAX;
-use doorward_proto::snapshot::{Delta, Policy, PolicySigner, Position, REMOVAL_BYTES, Record, Refusal};
+use doorward_proto::snapshot::{Delta, Policy, PolicySigner, Position, REMOVAL_BYTES, Record, Refusal, VersionRules};
 use tokio::sync::Mutex;
 
 use crate::store::{PolicyRow, PolicyRows, RowChange, Store, StoreError};
@@ -139,11 +139,11 @@ impl Policies {
             return Ok(None);
         };
         if changes.position == current.head().position() {
-            return Ok(step(from, &current, &changes.rows));
+            return Ok(step(from, since, &current, &changes));
         }
         // Published again between the two questions: the newest policy is the one to step to.
         let current = self.current(profile).await?;
-        Ok((changes.position == current.head().position()).then(|| step(from, &current, &changes.rows)).flatten())
+        Ok((changes.position == current.head().position()).then(|| step(from, since, &current, &changes)).flatten())
     }
 }
 
@@ -178,14 +178,16 @@ fn sign<T>(
     records: &BTreeMap<[u8; REMOVAL_BYTES], Record>,
     signer: &PolicySigner,
 ) -> Result<Arc<Policy>, PolicyError> {
-    Policy::publish(profile, rows.position, rows.rules, records.values().copied(), signer)
+    VersionRules::new(rows.version_rules.iter().cloned())
+        .and_then(|versions| Policy::publish_with(profile, rows.position, rows.rules, versions, records.values().copied(), signer))
         .map(Arc::new)
         .map_err(|refusal| PolicyError::Refused { profile, refusal })
 }
 
-fn step(from: Position, current: &Policy, changes: &[RowChange]) -> Option<Delta> {
+/// The step from the revision `from`, which held the change `since` as its newest.
+fn step(from: Position, since: i64, current: &Policy, changes: &PolicyRows<RowChange>) -> Option<Delta> {
     let (mut upserts, mut removals) = (Vec::new(), Vec::new());
-    for change in changes {
+    for change in &changes.rows {
         match change.after {
             Some(flags) => {
                 upserts.extend_from_slice(&change.key);
@@ -199,6 +201,7 @@ fn step(from: Position, current: &Policy, changes: &[RowChange]) -> Option<Delta
         base_epoch: from.epoch,
         base_revision: from.revision,
         head: *current.signed_head(),
+        version_rules: (changes.version_rules_change > since).then(|| current.version_rules().bytes().clone()),
         upserts: Bytes::from(upserts),
         removals: Bytes::from(removals),
     })

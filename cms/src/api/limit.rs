@@ -20,6 +20,10 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long requests under way may go on once the server stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Files one request decides on, in one transaction: short enough that nobody who reports waits for it noticeably, and their records fit
+/// one step of a policy.
+pub const DECISIONS_MAX: usize = 5_000;
+
 /// Longest comment on a decision, in bytes.
 pub const COMMENT_BYTES_MAX: usize = 1000;
 

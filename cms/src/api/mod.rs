@@ -25,6 +25,7 @@ mod host;
 mod incident;
 mod intel;
 pub mod limit;
+mod many;
 mod peer;
 mod problem;
 mod profile;
@@ -85,6 +86,7 @@ impl Api {
             .merge(host::routes())
             .merge(incident::routes())
             .merge(intel::routes())
+            .merge(many::routes())
             .merge(profile::routes())
             .merge(scan::routes())
             .merge(source::routes())

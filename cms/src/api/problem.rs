@@ -109,7 +109,7 @@ impl IntoResponse for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Taken { .. } => Self::conflict(error.to_string()),
+            StoreError::Taken { .. } | StoreError::TooMany { .. } => Self::conflict(error.to_string()),
             StoreError::Cursor(_) => Self::malformed(error.to_string()),
             _ => {
                 tracing::error!(%error, "a request failed");

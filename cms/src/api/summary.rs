@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use doorward_policy::PathBytes;
-use doorward_proto::report::{Fate, Unjudged};
+use doorward_policy::{PathBytes, Use};
+use doorward_proto::report::{ClosureEvent, ClosureNews, Fate, Unjudged};
 
 use super::word::word;
 use crate::incident::{Detail, Execution, Kind, Opinion, Turn};
@@ -22,6 +22,7 @@ pub(super) fn paths(detail: &Detail) -> Vec<PathBytes> {
         Detail::Turn(turn) => turn.hosts.iter().flat_map(|holder| &holder.paths).collect(),
         Detail::Coverage { uncovered } => uncovered.iter().map(|uncovered| &uncovered.mount_point).collect(),
         Detail::Closure { path } => [path].into(),
+        Detail::Overridden { entries } => entries.iter().map(|entry| &entry.path).collect(),
         Detail::Unjudged { unjudged } => unjudged.iter().map(|unjudged| &unjudged.path).collect(),
         Detail::Silence { .. } | Detail::Clone { .. } | Detail::Ahead { .. } => BTreeSet::new(),
     };
@@ -47,6 +48,12 @@ pub(super) fn summary(incident: &IncidentView) -> String {
             format!("{host} could not identify what was executed: {}{more}", named.join(", "))
         }
         Detail::Closure { path } => format!("{path} on {host} changed and proves nothing; the host cannot run without it"),
+        Detail::Overridden { entries } => {
+            let named: Vec<_> = entries.iter().take(FILESYSTEMS_SHOWN_MAX).map(overridden_line).collect();
+            let more = entries.len().saturating_sub(FILESYSTEMS_SHOWN_MAX);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{host} can be neither booted nor managed without what lists deny and overrides {}{more}", named.join(", "))
+        }
         Detail::Clone { address } => {
             let address = escaped(address);
             format!("two copies of {host} speak with one certificate, the other from {address}: remove the host and enroll both anew")
@@ -61,6 +68,15 @@ pub(super) fn summary(incident: &IncidentView) -> String {
             format!("{host} has policy {has}, newer than the server's {epoch}.{revision}, as after a restore from a backup: {outcome}")
         }
         Detail::Silence { .. } => format!("{host} is silent: its agent was not heard of for too long"),
+    }
+}
+
+fn overridden_line(entry: &ClosureNews) -> String {
+    let source = escaped(entry.source.as_deref().unwrap_or_default());
+    match entry.event {
+        ClosureEvent::PackageDenyOverridden => format!("the deny of package {source} ({})", entry.path),
+        ClosureEvent::PublisherDenyOverridden => format!("the deny of publisher {source} ({})", entry.path),
+        ClosureEvent::FileDenyOverridden | ClosureEvent::Changed => format!("the deny of {} ({})", entry.file, entry.path),
     }
 }
 
@@ -80,7 +96,11 @@ const fn deed(fate: Fate) -> &'static str {
 
 fn executed(kind: Kind, execution: &Execution, host: &str) -> String {
     let path = &execution.path;
-    let deed = deed(execution.fate);
+    let deed = match (execution.usage, execution.fate) {
+        (Some(Use::Load { .. }), Fate::Ran) => "was loaded",
+        (Some(Use::Load { .. }), Fate::Refused) => "was kept from being loaded",
+        (_, fate) => deed(fate),
+    };
     let reason = word(&execution.reason);
     match kind {
         Kind::ThreatExecuted => {
@@ -172,6 +192,7 @@ mod tests {
             threat_name: Some("Linux.Trojan\u{7}".into()),
             process: None,
             fate: Fate::Ran,
+            usage: Some(Use::Execute),
             previous: None,
         }
     }
@@ -190,6 +211,13 @@ mod tests {
         };
         assert_eq!(said(Kind::NewProcess, Fate::Ran), "/a ran on web-1 and nothing vouches for it (unknown)");
         assert_eq!(said(Kind::NewProcess, Fate::Refused), "/a was refused on web-1 and nothing vouches for it (unknown)");
+        let load = |fate| {
+            let usage = Some(Use::Load { opener: None });
+            let execution = Execution { path: PathBytes::new("/a"), fate, usage, reason: StatusReason::Unknown, ..execution() };
+            summary(&IncidentView { host: Some("web-1".into()), ..incident(Kind::NewProcess, Detail::Execution(Box::new(execution))) })
+        };
+        assert_eq!(load(Fate::Ran), "/a was loaded on web-1 and nothing vouches for it (unknown)");
+        assert_eq!(load(Fate::Refused), "/a was kept from being loaded on web-1 and nothing vouches for it (unknown)");
         let killed = "/a was killed after it had started on web-1";
         assert_eq!(said(Kind::NewProcess, Fate::Killed), format!("{killed} and nothing vouches for it (unknown)"));
         assert_eq!(said(Kind::ProcessKilled, Fate::Killed), format!("{killed}, though it is allowed (unknown)"));

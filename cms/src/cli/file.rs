@@ -1,4 +1,6 @@
-//! `file`: everything about one file, and a person's decision on it.
+//! `file`: everything about one file, and a person's decision on it or on many.
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use doorward_policy::Sha256;
@@ -11,6 +13,7 @@ use super::output::sentence;
 use super::scope::{Scope, reach};
 
 mod detail;
+mod many;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -22,18 +25,22 @@ pub(super) enum Command {
         #[arg(long)]
         profile: Option<String>,
     },
-    /// Allow a file, at once
+    /// Allow a file, or all that a list names, at once
     Allow(Wish),
-    /// Deny a file, at once
+    /// Deny a file, or all that a list names, at once
     Deny(Wish),
-    /// Take a decision back, at once
+    /// Take decisions back, at once
     Reset(Wish),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Wish {
     /// The file
-    sha256: Sha256,
+    #[arg(required_unless_present = "from", conflicts_with = "from")]
+    sha256: Option<Sha256>,
+    /// Every file that a list names, one SHA-256 a line, as `sha256sum` prints them; - for standard input
+    #[arg(long, value_name = "LIST")]
+    from: Option<PathBuf>,
     #[command(flatten)]
     scope: Scope,
     /// Why
@@ -92,7 +99,11 @@ impl Wish {
         let mut body = Map::new();
         self.scope.put(&mut body);
         body.extend([("decision".to_owned(), json!(decision)), ("comment".to_owned(), json!(self.comment))]);
-        let answer = session.client.put(&["files", &self.sha256.to_string(), "decision"], &Value::Object(body)).await?;
+        if let Some(list) = self.from {
+            return many::put(session, &list, body).await;
+        }
+        let sha256 = self.sha256.map(|sha256| sha256.to_string()).unwrap_or_default();
+        let answer = session.client.put(&["files", &sha256, "decision"], &Value::Object(body)).await?;
         session.output.show(answer, |decided| decided_text(&decided))
     }
 }

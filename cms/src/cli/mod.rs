@@ -90,10 +90,13 @@ enum Command {
     /// One file: all that is known of it, and decisions on it
     #[command(subcommand)]
     File(file::Command),
-    /// Packages of the operating system, and decisions on them
+    /// Packages and publishers behind files: where they were seen, what lists say, decisions on them
+    #[command(subcommand)]
+    Source(source::Command),
+    /// As `source`, for packages of the operating system
     #[command(subcommand)]
     Package(source::PackageCommand),
-    /// Publishers who sign files, and decisions on them
+    /// As `source`, for publishers who sign files
     #[command(subcommand)]
     Publisher(source::PublisherCommand),
     /// What a person should see
@@ -182,6 +185,7 @@ async fn ask(command: Command, session: &mut Session<'_>) -> Result<(), Failure>
         Command::Token(command) => command.run(session).await,
         Command::Allowlist(command) => command.run(session).await,
         Command::File(command) => command.run(session).await,
+        Command::Source(command) => command.run(session).await,
         Command::Package(command) => command.run(session).await,
         Command::Publisher(command) => command.run(session).await,
         Command::Incident(command) => command.run(session).await,

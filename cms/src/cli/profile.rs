@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
 use super::output::sentence;
+use super::source::Extent;
 use super::table::{Facts, Table};
 use super::terminal::{count, shown};
 use super::time::both;
@@ -30,8 +31,8 @@ pub(super) enum Command {
         tag: String,
     },
     /// Change settings in draft: mode, coverage, unverified_action, allow_safe (0..2 or off), allow_unknown, allow_new_packages,
-    /// allow_new_publishers, package_level, reference_host, exclusions, trusted_mounts and archive_keys (separated by
-    /// commas), kill_on_bad_verdict
+    /// allow_new_publishers, package_level, ask_bytecode, reference_host, kill_on_bad_verdict; and, separated by commas, exclusions,
+    /// open_exclusions, trusted_mounts, archive_keys, and interpreters (as in python3*:.py:.pyc:-c:-m)
     Set {
         /// The profile
         name: String,
@@ -98,6 +99,7 @@ struct Difference {
     profile: String,
     settings: Vec<Change>,
     sources: Vec<Source>,
+    new_sources: Option<NewSources>,
     allowed: u64,
     withdrawn: u64,
     files: Vec<File>,
@@ -107,8 +109,16 @@ struct Difference {
 struct Source {
     kind: String,
     name: String,
+    versions: Option<String>,
     before: String,
     after: String,
+    extent: Option<Extent>,
+}
+
+#[derive(Deserialize)]
+struct NewSources {
+    packages: Extent,
+    publishers: Extent,
 }
 
 #[derive(Deserialize)]
@@ -154,7 +164,10 @@ impl Command {
 }
 
 /// Settings that are on or off.
-const SWITCHES: [&str; 3] = ["allow_new_packages", "allow_new_publishers", "kill_on_bad_verdict"];
+const SWITCHES: [&str; 4] = ["allow_new_packages", "allow_new_publishers", "ask_bytecode", "kill_on_bad_verdict"];
+
+/// Settings of several values, separated by commas.
+const LISTS: [&str; 5] = ["exclusions", "trusted_mounts", "interpreters", "open_exclusions", "archive_keys"];
 
 /// `key=value` words as the API takes them. What a value can be is for the server to say; only its JSON type is chosen here.
 fn patch(settings: &[String]) -> Result<Map<String, Value>, Failure> {
@@ -167,8 +180,8 @@ fn patch(settings: &[String]) -> Result<Map<String, Value>, Failure> {
             (key, "true" | "yes" | "on") if SWITCHES.contains(&key) => Value::Bool(true),
             (key, "false" | "no" | "off") if SWITCHES.contains(&key) => Value::Bool(false),
             ("reference_host", "" | "none") => Value::Null,
-            ("exclusions" | "trusted_mounts" | "archive_keys", "") => json!([]),
-            ("exclusions" | "trusted_mounts" | "archive_keys", list) => json!(list.split(',').collect::<Vec<_>>()),
+            (key, "") if LISTS.contains(&key) => json!([]),
+            (key, items) if LISTS.contains(&key) => json!(items.split(',').collect::<Vec<_>>()),
             (_, text) => json!(text),
         };
         if patch.insert(key.to_owned(), value).is_some() {
@@ -252,14 +265,21 @@ fn publish_text(published: &Published) -> String {
 }
 
 fn diff(difference: &Difference) -> String {
-    let Difference { profile, settings, sources, allowed, withdrawn, files } = difference;
+    let Difference { profile, settings, sources, new_sources, allowed, withdrawn, files } = difference;
     if settings.is_empty() && sources.is_empty() && *allowed == 0 && *withdrawn == 0 {
         return sentence(format!("nothing waits to be published in {profile}"));
     }
     let mut text = sentence(format!("publishing {profile} would change:")) + &changes(settings);
     for source in sources {
-        let line = format!("{} {}: {} -> {}", source.kind, source.name, source.before, source.after);
+        let Source { kind, name, versions, before, after, extent } = source;
+        let versions = versions.as_ref().map(|versions| format!(" {versions}")).unwrap_or_default();
+        let extent = extent.as_ref().map(|extent| format!(" ({})", extent.text())).unwrap_or_default();
+        let line = format!("{kind} {name}{versions}: {before} -> {after}{extent}");
         text.push_str(&format!("  {}\n", shown(&line)));
+    }
+    if let Some(NewSources { packages, publishers }) = new_sources {
+        let line = |extent: &Extent, noun| format!("  new, on no list: {}\n", extent.of_sources(noun));
+        text.push_str(&(line(packages, "packages") + &line(publishers, "publishers")));
     }
     text.push_str(&format!("  {} files would be allowed automatically, {} no longer\n", count(*allowed), count(*withdrawn)));
     for file in files {
@@ -284,6 +304,7 @@ mod tests {
     fn settings_take_the_json_type_the_server_expects() {
         let patch = words(&[
             "mode=protect",
+            "ask_bytecode=yes",
             "allow_new_packages=no",
             "allow_safe=off",
             "reference_host=none",
@@ -293,7 +314,7 @@ mod tests {
         ])
         .unwrap();
         let expected = json!({
-            "mode": "protect", "allow_new_packages": false, "allow_safe": "off", "reference_host": null, "exclusions": ["/a", "/b=c"],
+            "mode": "protect", "ask_bytecode": true, "allow_new_packages": false, "allow_safe": "off", "reference_host": null, "exclusions": ["/a", "/b=c"],
             "kill_on_bad_verdict": true, "trusted_mounts": ["/home", "/srv/tools"],
         });
         assert_eq!(Value::Object(patch), expected);

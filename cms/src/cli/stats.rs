@@ -23,6 +23,8 @@ struct Stats {
     ti_requests: u64,
     ti_hashes: u64,
     ti_errors: BTreeMap<String, u64>,
+    #[serde(default)]
+    not_asked_kind: u64,
     incidents_open: u64,
     db_bytes: u64,
 }
@@ -41,6 +43,7 @@ fn text(stats: Stats) -> String {
         .add("UNVERIFIED", count(stats.unverified))
         .add("open incidents", count(stats.incidents_open))
         .add("look-ups", format!("{} answered, {} queued", count(stats.lookups_done), count(stats.lookups_queued)))
+        .add("not asked", format!("{} of a kind that threat intelligence can never know", count(stats.not_asked_kind)))
         .add("requests", format!("{} for {} checksums since the server started", count(stats.ti_requests), count(stats.ti_hashes)))
         .maybe("failures", failures(&stats.ti_errors))
         .add("database", size(stats.db_bytes))

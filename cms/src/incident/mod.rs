@@ -1,8 +1,8 @@
 //! What a person should see: kinds of incidents and what each one tells. They are made where the fact is stored, by the same
 //! transaction, and kept by the store; one stays open per kind, file and host, and counts.
 
-use doorward_policy::{FileKind, HostId, PathBytes, Sha256, StatusReason};
-use doorward_proto::report::{Fate, LiveProcess, Process, Uncovered, Unjudged};
+use doorward_policy::{FileKind, HostId, PathBytes, Sha256, StatusReason, Use};
+use doorward_proto::report::{ClosureNews, Fate, LiveProcess, Process, Uncovered, Unjudged};
 use serde::{Deserialize, Serialize};
 
 /// Hosts an incident names at most; the rest are counted.
@@ -19,6 +19,9 @@ pub const FILESYSTEMS_NAMED_MAX: usize = 64;
 
 /// Executions an incident about unidentified files names.
 pub const UNJUDGED_NAMED_MAX: usize = 32;
+
+/// Entries an incident about overridden denies names.
+pub const ENTRIES_NAMED_MAX: usize = 64;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,6 +41,8 @@ pub enum Kind {
     CoverageLost,
     /// A file a host cannot run without changed and did not prove what it is.
     ClosureChanged,
+    /// A list denies what a host cannot be booted or managed without; the host overrides those entries and nothing else.
+    DenyOverridden,
     /// A host was not heard of for too long.
     AgentSilent,
     /// Two copies of one machine speak with the same certificate.
@@ -75,6 +80,11 @@ pub enum Detail {
     Closure {
         /// Where the file is.
         path: PathBytes,
+    },
+    /// Of [`Kind::DenyOverridden`].
+    Overridden {
+        /// The entries, each with a file it would have denied; at most [`ENTRIES_NAMED_MAX`].
+        entries: Vec<ClosureNews>,
     },
     /// Of [`Kind::PolicyAhead`].
     Ahead {
@@ -114,6 +124,9 @@ pub struct Execution {
     pub process: Option<Process>,
     /// What became of it.
     pub fate: Fate,
+    /// Whether it was executed or loaded, and by what; `None` where nobody kept that.
+    #[serde(flatten)]
+    pub usage: Option<Use>,
     /// What the same path held before, when that was something else.
     pub previous: Option<Sha256>,
 }

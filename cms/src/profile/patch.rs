@@ -1,7 +1,7 @@
 //! A change of some settings, as it comes from a person: each one present or not, all of them checked before any is taken.
 
 use doorward_policy::{HostId, PathBytes};
-use doorward_proto::limit::{ARCHIVE_KEYS_MAX, EXCLUSIONS_MAX, TRUSTED_MOUNTS_MAX};
+use doorward_proto::limit::{ARCHIVE_KEYS_MAX, EXCLUSIONS_MAX, INTERPRETERS_MAX, TRUSTED_MOUNTS_MAX};
 use serde_json::{Map, Value};
 
 use super::Settings;
@@ -23,6 +23,9 @@ pub enum PatchError {
     /// Too many exclusions, or one that is no absolute path.
     #[error("exclusions are at most {EXCLUSIONS_MAX} absolute paths; {0:?} is not")]
     Exclusion(String),
+    /// Too many interpreters.
+    #[error("interpreters are at most {INTERPRETERS_MAX}")]
+    Interpreters,
     /// Too many trusted mount points, or one that no mount table can hold.
     #[error("trusted_mounts are at most {TRUSTED_MOUNTS_MAX} absolute paths without `.`, `..` or a slash too many; {0:?} is not")]
     TrustedMount(String),
@@ -77,6 +80,10 @@ impl SettingsPatch {
         }
         let is_absolute = |path: &PathBytes| path.as_bytes().starts_with(b"/");
         check(&patched.exclusions, EXCLUSIONS_MAX, is_absolute).map_err(PatchError::Exclusion)?;
+        check(&patched.open_exclusions, EXCLUSIONS_MAX, is_absolute).map_err(PatchError::Exclusion)?;
+        if patched.interpreters.len() > INTERPRETERS_MAX {
+            return Err(PatchError::Interpreters);
+        }
         check(&patched.trusted_mounts, TRUSTED_MOUNTS_MAX, PathBytes::is_normal).map_err(PatchError::TrustedMount)?;
         if patched.archive_keys.len() > ARCHIVE_KEYS_MAX {
             return Err(PatchError::ArchiveKeys);
@@ -133,15 +140,17 @@ mod tests {
         let words = json!({
             "mode": "protect", "coverage": "exec_and_open", "unverified_action": "hold", "allow_safe": "off",
             "allow_unknown": "reference_scan", "allow_new_packages": false, "allow_new_publishers": true, "package_level": "signed",
-            "reference_host": null, "exclusions": ["/srv/mail", "/var/lib/\\xff"], "kill_on_bad_verdict": true,
-            "trusted_mounts": ["/", "/srv/\\xff"],
+            "ask_bytecode": true, "reference_host": null, "exclusions": ["/srv/mail", "/var/lib/\\xff"], "kill_on_bad_verdict": true,
+            "trusted_mounts": ["/", "/srv/\\xff"], "interpreters": ["python3*:.py:-c"], "open_exclusions": ["/var/lib/db"],
         });
         let settings = patch(words).apply(&Settings::default()).unwrap();
         assert_eq!(settings.mode, Mode::Protect);
+        assert!(settings.ask_bytecode && !Settings::default().ask_bytecode);
         assert_eq!(settings.allow_safe, None);
         assert_eq!(settings.allow_unknown, AllowUnknown::ReferenceScan);
         assert_eq!(settings.exclusions[1].as_bytes(), b"/var/lib/\xff");
         assert!(settings.kill_on_bad_verdict && !Settings::default().kill_on_bad_verdict);
+        assert!(settings.interpreters[0].is(b"python3.11") && !Settings::default().interpreters.is_empty());
         assert_eq!(settings.trusted_mounts[1].as_bytes(), b"/srv/\xff");
         let again: Settings = serde_json::from_str(&serde_json::to_string(&settings).unwrap()).unwrap();
         assert_eq!(again, settings);
@@ -160,6 +169,9 @@ mod tests {
             (json!({"exclusions": vec!["/x"; EXCLUSIONS_MAX + 1]}), "exclusions"),
             (json!({"archive_keys": ["4CB5"]}), "archive_keys"),
             (json!({"archive_keys": vec!["4CB50190207B4758A3F73A796ED0E7B82643E131"; ARCHIVE_KEYS_MAX + 1]}), "archive_keys"),
+            (json!({"open_exclusions": ["relative"]}), "exclusions"),
+            (json!({"interpreters": ["/bin/sh"]}), "interpreters"),
+            (json!({"interpreters": vec!["sh"; INTERPRETERS_MAX + 1]}), "interpreters"),
             (json!({"trusted_mounts": "/srv"}), "trusted_mounts"),
             (json!({"trusted_mounts": ["relative"]}), "trusted_mounts"),
             (json!({"trusted_mounts": ["/srv/../etc"]}), "trusted_mounts"),

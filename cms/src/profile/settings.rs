@@ -1,7 +1,7 @@
 //! The settings themselves. They are edited as a draft and mean nothing to hosts until published.
 
 use doorward_policy::auto_allow::{AllowUnknown, AutoAllowSettings};
-use doorward_policy::{HostId, KeyFingerprint, Level, Mode, PathBytes, TrustRules, UnverifiedAction};
+use doorward_policy::{HostId, Interpreter, KeyFingerprint, Level, Mode, PathBytes, TrustRules, UnverifiedAction};
 use doorward_proto::uplink::CoverageKind;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,8 @@ pub struct Settings {
     pub allow_new_packages: bool,
     /// Publishers on no list count, unless they merely chain to a public authority.
     pub allow_new_publishers: bool,
+    /// Threat intelligence is asked about compiled Python too, which differs from host to host.
+    pub ask_bytecode: bool,
     /// The host whose scans may allow files TI does not know.
     pub reference_host: Option<HostId>,
     /// Path prefixes no scan and no exec+open coverage looks at.
@@ -34,9 +36,29 @@ pub struct Settings {
     pub kill_on_bad_verdict: bool,
     /// Mount points of filesystems nobody on a host can vouch for, whose executions are let be all the same, though reported.
     pub trusted_mounts: Vec<PathBytes>,
+    /// With exec+open, programs that run what they read.
+    pub interpreters: Vec<Interpreter>,
+    /// Path prefixes no exec+open coverage looks at, though scans do.
+    pub open_exclusions: Vec<PathBytes>,
     /// Keys of repositories whose signed archives count; none: those each host's own package manager uses.
     pub archive_keys: Vec<KeyFingerprint>,
 }
+
+/// Trees of databases, mail and object stores: files without end that are opened all the time and run by nobody.
+const DATA_TREES: [&str; 12] = [
+    "/var/lib/mysql",
+    "/var/lib/postgresql",
+    "/var/lib/pgsql",
+    "/var/lib/mongodb",
+    "/var/lib/redis",
+    "/var/lib/elasticsearch",
+    "/var/lib/cassandra",
+    "/var/lib/clickhouse",
+    "/var/lib/ceph",
+    "/var/lib/minio",
+    "/var/mail",
+    "/var/spool",
+];
 
 impl Default for Settings {
     fn default() -> Self {
@@ -51,10 +73,13 @@ impl Default for Settings {
             package_level: rules.package_level,
             allow_new_packages: rules.allow_new_packages,
             allow_new_publishers: rules.allow_new_publishers,
+            ask_bytecode: false,
             reference_host: None,
             exclusions: Vec::new(),
             kill_on_bad_verdict: false,
             trusted_mounts: Vec::new(),
+            interpreters: Interpreter::usual(),
+            open_exclusions: DATA_TREES.map(PathBytes::new).into(),
             archive_keys: Vec::new(),
         }
     }
@@ -95,6 +120,8 @@ impl Settings {
             || self.exclusions != published.exclusions
             || self.kill_on_bad_verdict != published.kill_on_bad_verdict
             || self.trusted_mounts != published.trusted_mounts
+            || self.interpreters != published.interpreters
+            || self.open_exclusions != published.open_exclusions
             || self.archive_keys != published.archive_keys
     }
 

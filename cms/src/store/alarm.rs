@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use doorward_policy::{
-    AutoAllowSettings, Evidence, HostId, ProfileId, Scope, Sha256, StatusReason, Subject, TrustRules, Verdict, judge, status, threat_score,
+    AutoAllowSettings, Evidence, HostId, PathBytes, ProfileId, Scope, Sha256, StatusReason, Subject, TrustRules, Verdict, judge, status,
+    threat_score,
 };
-use doorward_proto::report::{Coverage, Fate, Unjudged};
+use doorward_proto::report::{ClosureEvent, ClosureNews, Coverage, Fate, PROTECTION, Uncovered, Unjudged};
 
 use super::column::Columns;
 use super::execution::Executed;
@@ -15,7 +16,7 @@ use super::observation::{self, PathKey, path_key};
 use super::source::Listings;
 use super::{Connection, Result, profile};
 use crate::allowlist::{FileInProfile, Sighting, Sources, facts};
-use crate::incident::{Detail, Execution, FILESYSTEMS_NAMED_MAX, Kind, UNJUDGED_NAMED_MAX};
+use crate::incident::{Detail, ENTRIES_NAMED_MAX, Execution, FILESYSTEMS_NAMED_MAX, Kind, UNJUDGED_NAMED_MAX};
 
 /// What the paths that were executed held before, where that was something else.
 pub(super) type Previous = BTreeMap<(Sha256, PathKey), Sha256>;
@@ -77,8 +78,8 @@ async fn subject(work: &mut Connection, host: HostId, rules: &TrustRules, marked
     let listings = Listings::load(work, &keys.iter().flatten().copied().collect()).await?;
     let sighting = Sighting {
         evidence: evidence.clone(),
-        package: listings.of(marked.profile, keys[0]),
-        publisher: listings.of(marked.profile, keys[1]),
+        package: listings.package(marked.profile, keys[0], evidence),
+        publisher: listings.publisher(marked.profile, keys[1]),
         sources: Sources::EXEC,
         user_writable: false,
     };
@@ -103,6 +104,7 @@ fn execution(executed: &Executed<'_>, marked: &MarkedFile, reason: StatusReason,
         threat_name: marked.answer.reputation().filter(|reputation| reputation.is_threat()).and_then(|it| it.threat_name.clone()),
         process: executed.observation.process.clone(),
         fate: executed.fate,
+        usage: Some(executed.observation.usage),
         previous,
     }
 }
@@ -111,11 +113,14 @@ fn execution(executed: &Executed<'_>, marked: &MarkedFile, reason: StatusReason,
 pub(super) async fn coverage(work: &mut Connection, host: HostId, now_covered: &Coverage, now: i64) -> Result<()> {
     const SELECT: &str = "SELECT coverage FROM host WHERE id = $1";
     let row = sqlx::query(SELECT).bind(host.as_bytes().as_slice()).fetch_one(&mut *work).await?;
-    let Some(before) = Columns(&row).maybe_json::<Coverage>("coverage")? else {
-        return Ok(());
+    let before = Columns(&row).maybe_json::<Coverage>("coverage")?.unwrap_or_default();
+    let was_covered = |mount_point: &PathBytes| before.covered.contains(mount_point);
+    // A host that cannot hold executions says so once, whatever was covered before.
+    let is_unheld = |mount_point: &PathBytes| {
+        mount_point.as_bytes() == PROTECTION && before.uncovered.iter().all(|uncovered| uncovered.mount_point != *mount_point)
     };
-    let was_covered = |mount_point| before.covered.contains(mount_point);
-    let lost = now_covered.uncovered.iter().filter(|uncovered| was_covered(&uncovered.mount_point));
+    let is_lost = |uncovered: &&Uncovered| was_covered(&uncovered.mount_point) || is_unheld(&uncovered.mount_point);
+    let lost = now_covered.uncovered.iter().filter(is_lost);
     let uncovered: Vec<_> = lost.take(FILESYSTEMS_NAMED_MAX).cloned().collect();
     if !uncovered.is_empty() {
         let incident = NewIncident { kind: Kind::CoverageLost, file: None, host: Some(host), detail: Detail::Coverage { uncovered } };
@@ -146,4 +151,30 @@ pub(super) async fn unjudged(work: &mut Connection, host: HostId, told: &[&Unjud
         }
     }
     raise(work, &NewIncident { kind, file: None, host: Some(host), detail: Detail::Unjudged { unjudged } }, now).await
+}
+
+/// Raises incidents about what a host cannot do without: one for each file that changed, and one for all entries the host overrides,
+/// those told while it was open among them.
+pub(super) async fn closure(work: &mut Connection, host: HostId, told: &[&ClosureNews], now: i64) -> Result<()> {
+    let (changed, overridden): (Vec<_>, Vec<_>) = told.iter().copied().partition(|news| news.event == ClosureEvent::Changed);
+    for news in changed {
+        let detail = Detail::Closure { path: news.path.clone() };
+        raise(work, &NewIncident { kind: Kind::ClosureChanged, file: Some(news.file), host: Some(host), detail }, now).await?;
+    }
+    if overridden.is_empty() {
+        return Ok(());
+    }
+    let kind = Kind::DenyOverridden;
+    let mut entries = match open_detail(work, kind, None, Some(host)).await? {
+        Some(Detail::Overridden { entries }) => entries,
+        _ => Vec::new(),
+    };
+    for new in overridden {
+        // A deny of a file is about that file, whatever its path; one of a source is about the source.
+        let is_same = |it: &ClosureNews| (it.event, &it.source) == (new.event, &new.source) && (it.source.is_some() || it.file == new.file);
+        if entries.len() < ENTRIES_NAMED_MAX && !entries.iter().any(is_same) {
+            entries.push(new.clone());
+        }
+    }
+    raise(work, &NewIncident { kind, file: None, host: Some(host), detail: Detail::Overridden { entries } }, now).await
 }

@@ -41,11 +41,43 @@ impl From<Body> for CommandBody {
 
 /// Queues a command for a host, in the caller's transaction.
 pub(super) async fn queue(work: &mut Connection, host: HostId, body: CommandBody, now: i64, effect: &mut Effect) -> Result<()> {
-    const INSERT: &str = "INSERT INTO command (id, host_id, body, created_at) VALUES ($1, $2, $3, $4)";
+    insert(work, host, body, None, now, effect).await
+}
+
+/// Asks a host for the files of a source.
+pub(super) async fn ask_for_source(
+    work: &mut Connection,
+    host: HostId,
+    source: &Source,
+    key: &[u8; 32],
+    now: i64,
+    effect: &mut Effect,
+) -> Result<()> {
+    insert(work, host, CommandBody::SourceFiles(source.clone()), Some(key), now, effect).await
+}
+
+/// Whether a host was asked for the files of a source since then, or still is.
+pub(super) async fn was_asked_for(work: &mut Connection, host: HostId, key: &[u8; 32], since: i64) -> Result<bool> {
+    const SELECT: &str =
+        "SELECT 1 AS one FROM command WHERE source_key = $1 AND host_id = $2 AND (done_at IS NULL OR created_at >= $3) LIMIT 1";
+    let query = sqlx::query(SELECT).bind(key.as_slice()).bind(host.as_bytes().as_slice()).bind(since);
+    Ok(query.fetch_optional(work).await?.is_some())
+}
+
+async fn insert(
+    work: &mut Connection,
+    host: HostId,
+    body: CommandBody,
+    source_key: Option<&[u8; 32]>,
+    now: i64,
+    effect: &mut Effect,
+) -> Result<()> {
+    const INSERT: &str = "INSERT INTO command (id, host_id, body, source_key, created_at) VALUES ($1, $2, $3, $4, $5)";
     sqlx::query(INSERT)
         .bind(mint(now).as_bytes().as_slice())
         .bind(host.as_bytes().as_slice())
         .bind(json(&Body::from(body)))
+        .bind(source_key.map(<[u8; 32]>::as_slice))
         .bind(now)
         .execute(work)
         .await?;

@@ -1,7 +1,7 @@
 //! Everything there is to know about one file, for a person who must decide on it.
 
 use doorward_policy::{Blake3, Evidence, Explanation, HostId, Md5, PathBytes, ProfileId, ScanId, Sha1, Sha256, Status, StatusReason, Use};
-use doorward_proto::report::Process;
+use doorward_proto::report::{Layer, Process};
 use serde::Serialize;
 
 use super::column::Columns;
@@ -117,6 +117,8 @@ pub struct ObservationView {
     pub process: Option<Process>,
     /// Somebody other than root can write the folder.
     pub user_writable_folder: bool,
+    /// Which layer of an overlay it lies in, as far as the host can tell.
+    pub layer: Option<Layer>,
     /// `st_mode`.
     pub mode: u32,
     /// Owner.
@@ -243,6 +245,7 @@ fn observation(row: &Columns<'_>) -> Result<ObservationView> {
         evidence: row.json("evidence")?,
         process: row.maybe_json("process")?,
         user_writable_folder: row.flag("user_writable")?,
+        layer: row.maybe_json("layer")?,
         mode: row.number("mode")?,
         uid: row.number("uid")?,
         gid: row.number("gid")?,

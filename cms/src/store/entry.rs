@@ -1,33 +1,17 @@
-//! Entries: (scope, file) with a decision of a person or a rule, or none yet. People's are made here; rules' by [`super::mark`].
+//! Entries: (scope, file) with a decision of a person or a rule, or none yet. People's are made by [`super::decision`]; rules' by
+//! [`super::mark`].
 
 use std::collections::BTreeSet;
 
 use doorward_policy::{Author, AutoAllow, Decision, HostId, ProfileId, Scope, Sha256, StatusReason};
-use doorward_proto::snapshot::{Record, RecordKind, RecordScope};
 use serde::Serialize;
 use sqlx::QueryBuilder;
 
-use super::audit::{self, Act};
 use super::batch::{ROWS_MAX, any_of, digests};
 use super::column::{Columns, word};
-use super::record::apply;
-use super::{Connection, Result, Store, file, incident, mark};
+use super::{Connection, Result, Store};
 use crate::allowlist::{People, RuleAllow, Sources};
 use crate::profile::GLOBAL;
-use crate::signals::Effect;
-
-/// A person's decision on a file; in force as soon as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileDecision {
-    /// On what. It need not have been met anywhere yet.
-    pub file: Sha256,
-    /// In which profile, or in [`GLOBAL`].
-    pub owner: ProfileId,
-    /// What; `Undecided` takes an earlier decision back.
-    pub decision: Decision,
-    /// Why.
-    pub comment: Option<String>,
-}
 
 /// A decision as people see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -79,7 +63,7 @@ impl EntryRow {
         Some(RuleAllow { rule, draft: self.draft })
     }
 
-    fn is_by_person(&self, decision: Decision) -> bool {
+    pub(super) fn is_by_person(&self, decision: Decision) -> bool {
         self.author == Some(Author::Person) && self.decision == decision
     }
 
@@ -108,42 +92,6 @@ pub(super) fn people(entries: &[EntryRow], profile: ProfileId) -> People {
 }
 
 impl Store {
-    /// Keeps a person's decision, publishes it and marks the file anew, in one transaction.
-    ///
-    /// # Errors
-    /// [`super::StoreError`].
-    pub async fn decide_file(&self, decision: &FileDecision, actor: &str, now: i64) -> Result<Effect> {
-        let mut effect = Effect::default();
-        let mut work = self.begin().await?;
-        let before = of(&mut work, &[decision.file]).await?.into_iter().find(|entry| entry.owner == decision.owner);
-        write_decision(&mut work, decision, actor, now).await?;
-        let marked = mark::mark(&mut work, &[decision.file], now, &mut effect).await?;
-        let mut records = marked.records;
-        if decision.owner != GLOBAL && decision.decision != Decision::Undecided {
-            // The row is the person's now, so marking no longer sees the rule it held before.
-            let rule = Record::file(&decision.file, RecordKind::FileAllowedByRule, RecordScope::Profile);
-            records.set(decision.owner, &rule, false);
-        }
-        for (kind, wanted) in [(RecordKind::FileDeniedByPerson, Decision::Denied), (RecordKind::FileAllowedByPerson, Decision::Allowed)] {
-            let scope = if decision.owner == GLOBAL { RecordScope::Global } else { RecordScope::Profile };
-            records.set(decision.owner, &Record::file(&decision.file, kind, scope), decision.decision == wanted);
-        }
-        apply(&mut work, &records, actor, now, &mut effect).await?;
-        file::touch(&mut work, &[decision.file]).await?;
-        effect.verdicts.append(&mut super::observation::hosts_of(&mut work, &[decision.file]).await?);
-        if decision.decision == Decision::Allowed {
-            incident::settle(&mut work, decision.owner, &[decision.file], actor, now).await?;
-        }
-        let target = format!("{} in {}", decision.file, decision.owner);
-        let before = before.map(|entry| word(&entry.decision));
-        let after = word(&decision.decision);
-        let (before, comment) = (before.as_deref(), decision.comment.as_deref());
-        let act = Act { at: now, actor, action: "file.decide", target: &target, before, after: Some(&after), comment };
-        audit::append(&mut work, act).await?;
-        work.commit().await?;
-        Ok(effect)
-    }
-
     /// Every decision on a file, in all scopes.
     ///
     /// # Errors
@@ -152,28 +100,6 @@ impl Store {
         let entries = of(&mut *self.reader.acquire().await?, &[*file]).await?;
         Ok(entries.iter().filter_map(EntryRow::view).collect())
     }
-}
-
-async fn write_decision(work: &mut Connection, decision: &FileDecision, actor: &str, now: i64) -> Result<()> {
-    // What the row says of the file's standing is for marking to fill in, a moment later in the same transaction.
-    const UPSERT: &str = "INSERT INTO entry (owner, sha256, scope, decision, author, draft, actor, comment, decided_at, standing, reason, \
-         told, sources, first_observed_at, last_observed_at) VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, 1, 'not_asked', '', 0, $8, $8) \
-         ON CONFLICT (owner, sha256) DO UPDATE SET decision = excluded.decision, author = excluded.author, rule = NULL, draft = 0, \
-         actor = excluded.actor, comment = excluded.comment, decided_at = excluded.decided_at";
-    let decided = decision.decision != Decision::Undecided;
-    let scope = if decision.owner == GLOBAL { Scope::Global } else { Scope::Profile };
-    sqlx::query(UPSERT)
-        .bind(decision.owner.as_bytes().as_slice())
-        .bind(decision.file.as_bytes().as_slice())
-        .bind(word(&scope))
-        .bind(word(&decision.decision))
-        .bind(decided.then(|| word(&Author::Person)))
-        .bind(decided.then_some(actor))
-        .bind(&decision.comment)
-        .bind(now)
-        .execute(work)
-        .await?;
-    Ok(())
 }
 
 /// Every entry on these files, in all scopes.

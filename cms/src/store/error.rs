@@ -25,6 +25,14 @@ pub enum StoreError {
         /// The name asked for.
         name: String,
     },
+    /// There are as many as there may be.
+    #[error("there are {max} {what} already, and no more may be; take others back first")]
+    TooMany {
+        /// The noun.
+        what: &'static str,
+        /// How many there may be.
+        max: usize,
+    },
     /// The caller's cursor is not one this list gave out.
     #[error(transparent)]
     Cursor(#[from] super::page::CursorError),

@@ -22,9 +22,9 @@ pub(super) struct KnownFile {
 }
 
 impl KnownFile {
-    /// TI may be asked about it at all: it has content, and it is not of the kind that changes with every build.
-    pub(super) fn can_be_asked(&self, file: &Sha256) -> bool {
-        *file != Sha256::EMPTY && self.kind != FileKind::PythonBytecode
+    /// It is of a kind that differs from host to host, so that TI can never know it.
+    pub(super) fn is_of_unknowable_kind(&self) -> bool {
+        self.kind == FileKind::PythonBytecode
     }
 }
 

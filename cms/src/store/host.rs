@@ -281,6 +281,8 @@ impl Store {
             exclusions: settings.exclusions,
             kill_on_bad_verdict: settings.kill_on_bad_verdict,
             trusted_mounts: settings.trusted_mounts,
+            interpreters: settings.interpreters,
+            open_exclusions: settings.open_exclusions,
             archive_keys: settings.archive_keys,
         }))
     }

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use doorward_policy::{HostId, ProfileId, ScanId, Sha256, Use};
-use doorward_proto::report::{Coverage, Fate, FileFacts, Health, Inventory, Observation, Report, ReportBody, Turned, Unjudged};
+use doorward_proto::report::{
+    ClosureNews, Coverage, Fate, FileFacts, Health, Inventory, Observation, Report, ReportBody, Turned, Unjudged,
+};
 
 use super::column::{Columns, json, signed};
 use super::evidence::EvidenceBatch;
@@ -39,6 +41,7 @@ struct Sorted<'a> {
     coverage: Option<&'a Coverage>,
     health: Option<&'a Health>,
     unjudged: Vec<&'a Unjudged>,
+    closure: Vec<&'a ClosureNews>,
 }
 
 impl<'a> Sorted<'a> {
@@ -55,6 +58,7 @@ impl<'a> Sorted<'a> {
                 ReportBody::Turned(turned) => sorted.turned.push(turned),
                 ReportBody::Health(health) => sorted.health = Some(health),
                 ReportBody::Unjudged(unjudged) => sorted.unjudged.push(unjudged),
+                ReportBody::Closure(news) => sorted.closure.push(news),
             }
         }
         sorted
@@ -98,7 +102,7 @@ impl Store {
         };
         let ingested = take_observations(&mut work, host, profile, &sorted, now, &mut effect).await?;
         for inventory in &sorted.inventories {
-            inventory::write(&mut work, host, inventory, now).await?;
+            inventory::write(&mut work, host, profile, inventory, now, &mut effect).await?;
         }
         for turned in &sorted.turned {
             turn::still_in_use(&mut work, host, turned, now).await?;
@@ -107,6 +111,7 @@ impl Store {
             alarm::coverage(&mut work, host, coverage, now).await?;
         }
         alarm::unjudged(&mut work, host, &sorted.unjudged, now).await?;
+        alarm::closure(&mut work, host, &sorted.closure, now).await?;
         keep_state(&mut work, host, sorted.coverage, sorted.health).await?;
         raise_watermark(&mut work, host, &epoch, sequence, watermark == 0, now).await?;
         work.commit().await?;

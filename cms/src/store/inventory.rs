@@ -1,53 +1,105 @@
-//! Packages and publishers behind files that hosts settled by themselves: counts, never the files.
+//! Packages and publishers behind files that hosts settled by themselves: counts, never the files. The files of one that is denied are
+//! asked for, once by each host that holds some in a version that is.
 
 use std::collections::BTreeSet;
 
-use doorward_policy::{HostId, ProfileId};
+use doorward_policy::{HostId, Listing, ProfileId};
 use doorward_proto::report::{Inventory, Source};
-use doorward_proto::uplink::CommandBody;
 use sqlx::QueryBuilder;
 
-use super::batch::ROWS_MAX;
+use super::batch::{ROWS_MAX, any_of};
 use super::column::{Columns, claimed, json};
 use super::evidence::key_of;
-use super::source::{NamedSource, register};
+use super::source::{Listings, NamedSource, register};
 use super::{Connection, Result, command};
 use crate::profile::GLOBAL;
 use crate::signals::Effect;
 
-/// Takes an inventory report; a complete one forgets everything it does not name.
-pub(super) async fn write(work: &mut Connection, host: HostId, inventory: &Inventory, now: i64) -> Result<()> {
-    const FORGET: &str = "DELETE FROM inventory WHERE host_id = $1";
+/// Takes an inventory report; what a complete one does not name is gone. Sources that were denied before the host told of them are asked
+/// for at once.
+pub(super) async fn write(
+    work: &mut Connection,
+    host: HostId,
+    profile: ProfileId,
+    inventory: &Inventory,
+    now: i64,
+    effect: &mut Effect,
+) -> Result<()> {
+    const GONE: &str = "UPDATE inventory SET gone = 1 WHERE host_id = $1";
     if inventory.complete {
-        sqlx::query(FORGET).bind(host.as_bytes().as_slice()).execute(&mut *work).await?;
+        sqlx::query(GONE).bind(host.as_bytes().as_slice()).execute(&mut *work).await?;
     }
     register(work, inventory.sources.iter().map(|source| NamedSource::from(&source.source)), now).await?;
     for chunk in inventory.sources.chunks(ROWS_MAX) {
         // Of one source named twice the last word counts; a statement may touch a row only once.
         let mut named = BTreeSet::new();
         let distinct: Vec<_> = chunk.iter().rev().filter(|source| named.insert(key_of(&source.source))).collect();
-        let mut insert = QueryBuilder::new("INSERT INTO inventory (host_id, key, evidence, files, executed, modified, updated_at) ");
-        insert.push_values(distinct, |mut row, source| {
+        let mut insert = QueryBuilder::new(
+            "INSERT INTO inventory (host_id, key, evidence, files, executed, modified, scanned, first_at, updated_at, gone) ",
+        );
+        insert.push_values(&distinct, |mut row, source| {
             row.push_bind(host.as_bytes().to_vec()).push_bind(key_of(&source.source).to_vec()).push_bind(json(&source.source));
-            row.push_bind(claimed(source.files)).push_bind(claimed(source.executed)).push_bind(claimed(source.modified)).push_bind(now);
+            row.push_bind(claimed(source.files)).push_bind(claimed(source.executed)).push_bind(claimed(source.modified));
+            row.push_bind(source.scanned).push_bind(now).push_bind(now).push_bind(0_i64);
         });
         insert.push(
             " ON CONFLICT (host_id, key) DO UPDATE SET evidence = excluded.evidence, files = excluded.files, \
-             executed = excluded.executed, modified = excluded.modified, updated_at = excluded.updated_at",
+             executed = excluded.executed, modified = excluded.modified, scanned = excluded.scanned, updated_at = excluded.updated_at, \
+             gone = 0",
         );
         insert.build().execute(&mut *work).await?;
+        let listings = Listings::load(work, &named).await?;
+        for source in distinct.into_iter().filter(|source| source.files > 0) {
+            ask_if_denied(work, host, profile, &source.source, &listings, now, effect).await?;
+        }
     }
     Ok(())
 }
 
-/// Asks every host that holds files of a source, in this profile or in all, to report them.
-pub(super) async fn ask_for_files(work: &mut Connection, owner: ProfileId, key: &[u8; 32], now: i64, effect: &mut Effect) -> Result<()> {
-    const SELECT: &str = "SELECT i.host_id, i.evidence FROM inventory i JOIN host h ON h.id = i.host_id \
-         WHERE i.key = $1 AND i.files > 0 AND h.removed_at IS NULL AND ($2 <> 0 OR h.profile_id = $3)";
-    let query = sqlx::query(SELECT).bind(key.as_slice()).bind(owner == GLOBAL).bind(owner.as_bytes().as_slice());
-    for row in query.fetch_all(&mut *work).await? {
-        let (host, source): (_, Source) = (Columns(&row).host("host_id")?, Columns(&row).json("evidence")?);
-        command::queue(work, host, CommandBody::SourceFiles(source), now, effect).await?;
+/// Asks every host that holds files of these sources, in this profile or in all, for those of versions that are denied.
+pub(super) async fn ask_for_denied(
+    work: &mut Connection,
+    owner: ProfileId,
+    keys: &BTreeSet<[u8; 32]>,
+    now: i64,
+    effect: &mut Effect,
+) -> Result<()> {
+    let listings = Listings::load(work, keys).await?;
+    let keys: Vec<_> = keys.iter().collect();
+    for chunk in keys.chunks(ROWS_MAX) {
+        let mut select = any_of(
+            "SELECT i.host_id, h.profile_id, i.evidence FROM inventory i JOIN host h ON h.id = i.host_id WHERE i.key IN",
+            chunk.iter().copied(),
+            "AND i.files > 0 AND i.gone = 0 AND h.removed_at IS NULL AND (",
+        );
+        select.push_bind(owner == GLOBAL).push(" OR h.profile_id = ").push_bind(owner.as_bytes().to_vec()).push(")");
+        for row in select.build().fetch_all(&mut *work).await? {
+            let row = Columns(&row);
+            let (host, profile, source): (_, _, Source) = (row.host("host_id")?, row.profile("profile_id")?, row.json("evidence")?);
+            ask_if_denied(work, host, profile, &source, &listings, now, effect).await?;
+        }
     }
     Ok(())
+}
+
+/// Asks unless it was since the entry came into force.
+async fn ask_if_denied(
+    work: &mut Connection,
+    host: HostId,
+    profile: ProfileId,
+    source: &Source,
+    listings: &Listings,
+    now: i64,
+    effect: &mut Effect,
+) -> Result<()> {
+    let key = key_of(source);
+    if listings.source(profile, source) != Listing::Denied {
+        return Ok(());
+    }
+    match listings.denied_at(profile, &key) {
+        Some(since) if !command::was_asked_for(work, host, &key, since).await? => {
+            command::ask_for_source(work, host, source, &key, now, effect).await
+        }
+        _ => Ok(()),
+    }
 }

@@ -43,6 +43,15 @@ pub(super) struct MarkedFile {
     pub(super) mark: Mark,
 }
 
+/// Whether TI is asked about a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Ask,
+    /// Not about its kind, though nothing else would stand in the way.
+    Kind,
+    No,
+}
+
 /// Everything read for one chunk of files.
 struct Chunk {
     known: BTreeMap<Sha256, KnownFile>,
@@ -133,21 +142,34 @@ impl Chunk {
     /// Queues questions that are wanted and withdraws those that no longer are. Says whether any was queued.
     async fn ask(&mut self, work: &mut Connection, files: &[Sha256], host: Option<HostId>, now: i64) -> Result<bool> {
         let queued = lookup::queued(work, files).await?;
-        let (mut ask, mut withdraw) = (Vec::new(), Vec::new());
+        let (mut ask, mut withdraw, mut unknowable, mut unasked) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for file in files {
             let Some(known) = self.known.get(file) else { continue };
-            let mut sightings = self.sightings_of(file).peekable();
-            // What nobody met and a person merely decided on beforehand is not asked about.
-            let wanted = known.can_be_asked(file) && sightings.peek().is_some() && sightings.any(|(_, sighting)| asks(&sighting));
-            match (wanted, queued.contains(file)) {
-                (true, false) => ask.push(*file),
-                (false, true) => withdraw.push(*file),
-                _ => {}
+            let wish = self.wish(file, known);
+            match (wish, queued.contains(file)) {
+                (Wish::Ask, false) => ask.push(*file),
+                (Wish::Ask, true) => {}
+                (_, true) => withdraw.push(*file),
+                (_, false) => {}
+            }
+            match wish {
+                Wish::Ask => {}
+                Wish::Kind if known.answer != Answer::None(NoAnswer::NotAskedKind) => unknowable.push(*file),
+                Wish::No if known.answer == Answer::None(NoAnswer::NotAskedKind) => unasked.push(*file),
+                Wish::Kind | Wish::No => {}
             }
         }
         lookup::queue(work, &ask, host, now).await?;
         lookup::withdraw(work, &withdraw).await?;
-        for (files, why) in [(&ask, NoAnswer::Pending), (&withdraw, NoAnswer::NotAsked)] {
+        file::set_no_answer(work, &unknowable, NoAnswer::NotAskedKind).await?;
+        file::set_no_answer(work, &unasked, NoAnswer::NotAsked).await?;
+        let reasons = [
+            (&ask, NoAnswer::Pending),
+            (&withdraw, NoAnswer::NotAsked),
+            (&unknowable, NoAnswer::NotAskedKind),
+            (&unasked, NoAnswer::NotAsked),
+        ];
+        for (files, why) in reasons {
             for file in files {
                 if let Some(KnownFile { answer: answer @ Answer::None(_), .. }) = self.known.get_mut(file) {
                     *answer = Answer::None(why);
@@ -155,6 +177,18 @@ impl Chunk {
             }
         }
         Ok(!ask.is_empty())
+    }
+
+    /// Whether TI is to be asked, by the profiles that met the file. What nobody met and a person merely decided on beforehand is not.
+    fn wish(&self, file: &Sha256, known: &KnownFile) -> Wish {
+        let mut wish = Wish::No;
+        for (profile, _) in self.sightings_of(file).filter(|(_, sighting)| *file != Sha256::EMPTY && asks(sighting)) {
+            if !known.is_of_unknowable_kind() || self.settings.get(&profile).is_some_and(|settings| settings.ask_bytecode) {
+                return Wish::Ask;
+            }
+            wish = Wish::Kind;
+        }
+        wish
     }
 
     /// `tells` says whether hosts are to hear of what changed for them.
@@ -210,8 +244,8 @@ impl Chunk {
         self.sighting_rows(file).map(|sighting| {
             let listed = Sighting {
                 evidence: sighting.evidence.clone(),
-                package: self.listings.of(sighting.profile, sighting.package),
-                publisher: self.listings.of(sighting.profile, sighting.publisher),
+                package: self.listings.package(sighting.profile, sighting.package, &sighting.evidence),
+                publisher: self.listings.publisher(sighting.profile, sighting.publisher),
                 sources: sighting.sources,
                 user_writable: sighting.user_writable,
             };

@@ -82,7 +82,7 @@ impl<'a> Seen<'a> {
 pub(super) async fn upsert(work: &mut Connection, host: HostId, batch: &SeenBatch<'_>, now: i64) -> Result<()> {
     const MERGE: &str = " ON CONFLICT (sha256, host_id, path_key) DO UPDATE SET usage = excluded.usage, \
          sources = observation.sources | excluded.sources, scan_id = coalesce(excluded.scan_id, observation.scan_id), \
-         evidence_key = excluded.evidence_key, user_writable = excluded.user_writable, mode = excluded.mode, uid = excluded.uid, \
+         evidence_key = excluded.evidence_key, user_writable = excluded.user_writable, layer = excluded.layer, mode = excluded.mode, uid = excluded.uid, \
          gid = excluded.gid, modified_at = excluded.modified_at, changed_at = excluded.changed_at, \
          first_observed_at = CASE WHEN excluded.first_observed_at < observation.first_observed_at \
              THEN excluded.first_observed_at ELSE observation.first_observed_at END, \
@@ -95,15 +95,15 @@ pub(super) async fn upsert(work: &mut Connection, host: HostId, batch: &SeenBatc
     let rows: Vec<_> = batch.iter().collect();
     for chunk in rows.chunks(ROWS_MAX) {
         let mut insert = QueryBuilder::new(
-            "INSERT INTO observation (sha256, host_id, path_key, path, usage, sources, scan_id, evidence_key, user_writable, mode, uid, \
-             gid, modified_at, changed_at, first_observed_at, last_observed_at, last_executed_at, count, process, received_at) ",
+            "INSERT INTO observation (sha256, host_id, path_key, path, usage, sources, scan_id, evidence_key, user_writable, layer, mode, \
+             uid, gid, modified_at, changed_at, first_observed_at, last_observed_at, last_executed_at, count, process, received_at) ",
         );
         insert.push_values(chunk, |mut row, ((file, path_key), seen)| {
             let facts = &seen.last.file;
             row.push_bind(file.as_bytes().to_vec()).push_bind(host.as_bytes().to_vec()).push_bind(path_key.to_vec());
             row.push_bind(seen.last.path.as_bytes().to_vec()).push_bind(json(&seen.last.usage));
             row.push_bind(i64::from(seen.sources.bits())).push_bind(seen.scan.map(|scan| scan.as_bytes().to_vec()));
-            row.push_bind(seen.evidence.to_vec()).push_bind(seen.last.user_writable_folder);
+            row.push_bind(seen.evidence.to_vec()).push_bind(seen.last.user_writable_folder).push_bind(seen.last.layer.as_ref().map(json));
             row.push_bind(i64::from(facts.mode)).push_bind(i64::from(facts.uid)).push_bind(i64::from(facts.gid));
             row.push_bind(facts.modified_at).push_bind(facts.changed_at).push_bind(seen.first_at).push_bind(seen.last_at);
             row.push_bind(seen.executed_at).push_bind(seen.count).push_bind(seen.process.clone()).push_bind(now);

@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::audit::{self, Act};
 use super::batch::{ROWS_MAX, any_of, digests};
 use super::column::{Columns, json, signed};
-use super::publish::{SourceChange, remarks_all, source_drafts};
+use super::publish::remarks_all;
 use super::record::{self, RecordChanges};
+use super::source_entry::{self, SourceChange};
 use super::{Connection, Profile, Result, Store, inventory, mark, profile, remark, staged};
 use crate::profile::{GLOBAL, Settings};
 use crate::signals::Effect;
@@ -94,7 +95,7 @@ impl Store {
         let Some(before) = profile::find(&mut work, name).await? else {
             return Ok(Begun::Nowhere);
         };
-        let sources = take_source_drafts(&mut work, before.id, now).await?;
+        let sources = source_entry::take_drafts(&mut work, before.id, now).await?;
         list_files(&mut work, &before, &sources).await?;
         if before.draft == before.published && sources.is_empty() && is_listed_empty(&mut work, before.id).await? {
             return Ok(Begun::Nothing(nothing(before)));
@@ -103,7 +104,7 @@ impl Store {
         sqlx::query(SETTINGS).bind(id).execute(&mut *work).await?;
         sqlx::query(BEGIN).bind(id).bind(actor).bind(json(&sources)).execute(&mut *work).await?;
         let mut records = RecordChanges::default();
-        for change in &sources {
+        for change in sources.iter().filter(|change| change.versions.is_none()) {
             source_records(before.id, change, &mut records);
         }
         staged::stage(&mut work, &records).await?;
@@ -170,11 +171,11 @@ impl Publication {
     async fn put_in_force(&self, work: &mut Connection, now: i64, effect: &mut Effect) -> Result<Published> {
         const END: &str = "DELETE FROM publication WHERE profile_id = $1";
         self.put_settings_in_force(work, now, effect).await?;
-        for change in self.sources.iter().filter(|change| change.after == Decision::Denied) {
-            inventory::ask_for_files(work, self.profile, &change.source.key(), now, effect).await?;
-        }
+        let keys = self.sources.iter().map(|change| change.source.key()).collect();
+        inventory::ask_for_denied(work, self.profile, &keys, now, effect).await?;
         let mut touched = staged::release(work, &self.actor, now).await?;
-        if self.after.rules() != self.before.rules() {
+        let has_version_rules = source_entry::put_version_rules(work, self.profile, &self.sources).await?;
+        if has_version_rules || self.after.rules() != self.before.rules() {
             touched.insert(self.profile);
         }
         record::seal(work, &touched, &self.actor, now, effect).await?;
@@ -248,15 +249,6 @@ async fn list_files(work: &mut Connection, profile: &Profile, sources: &[SourceC
 async fn is_listed_empty(work: &mut Connection, job: ProfileId) -> Result<bool> {
     let query = sqlx::query("SELECT 1 AS one FROM remark WHERE job = $1 LIMIT 1").bind(job.as_bytes().as_slice());
     Ok(query.fetch_optional(work).await?.is_none())
-}
-
-/// Puts drafted list entries in force, as far as marking goes, and gives what they change.
-async fn take_source_drafts(work: &mut Connection, owner: ProfileId, now: i64) -> Result<Vec<SourceChange>> {
-    const UPDATE: &str = "UPDATE source_entry SET decision = draft_decision, actor = draft_actor, comment = draft_comment, decided_at = $2, \
-         draft_decision = NULL, draft_actor = NULL, draft_comment = NULL, draft_at = NULL WHERE owner = $1 AND draft_decision IS NOT NULL";
-    let changes = source_drafts(work, owner).await?;
-    sqlx::query(UPDATE).bind(owner.as_bytes().as_slice()).bind(now).execute(work).await?;
-    Ok(changes)
 }
 
 /// Puts the profile's drafted automatic allows of these files in force; says how many.

@@ -1,20 +1,24 @@
 //! Drafts: settings, lists and what the reference scan would allow wait until a person publishes them. What that would change is worked
 //! out here, without keeping anything; publishing itself is [`super::publication`]'s.
 
-use doorward_policy::{Decision, ProfileId, Sha256};
-use serde::{Deserialize, Serialize};
+use doorward_policy::{ProfileId, Sha256};
+use serde::Serialize;
 
 use super::column::Columns;
 use super::entry::EntryRow;
-use super::source::{NamedSource, named};
-use super::{Connection, Profile, Result, Store, mark, profile, sighting};
-use crate::profile::SettingChange;
+use super::source::SourceKind;
+use super::source_detail::{self, Extent, SourcePreview};
+use super::{Connection, Profile, Result, Store, mark, profile, sighting, source_entry};
+use crate::profile::{SettingChange, Settings};
 
 /// Files read at a time while a whole profile is gone through.
 const FILES_PER_STEP: u32 = 512;
 
 /// Files a difference names; the rest are counted.
 pub const FILES_NAMED_MAX: usize = 200;
+
+/// List entries of which a difference tells what they bear on; the rest are named only.
+pub const SOURCES_FORESEEN_MAX: usize = 200;
 
 /// What publishing would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,8 +29,10 @@ pub struct Difference {
     pub revision: u64,
     /// Settings.
     pub settings: Vec<SettingChange>,
-    /// List entries.
-    pub sources: Vec<SourceChange>,
+    /// List entries, with what they bear on.
+    pub sources: Vec<SourcePreview>,
+    /// What `allow_new_packages` and `allow_new_publishers` decide on, where one of them would change: sources no entry names.
+    pub new_sources: Option<NewSources>,
     /// Automatic allows that would come into force.
     pub allowed: u64,
     /// Automatic allows that would go.
@@ -35,16 +41,13 @@ pub struct Difference {
     pub files: Vec<FileChange>,
 }
 
-/// A list entry that waits to be published.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceChange {
-    /// On what.
-    #[serde(flatten)]
-    pub source: NamedSource,
-    /// Published.
-    pub before: Decision,
-    /// Draft.
-    pub after: Decision,
+/// Sources that are new to a profile, and what they are behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct NewSources {
+    /// Packages.
+    pub packages: Extent,
+    /// Publishers.
+    pub publishers: Extent,
 }
 
 /// An automatic allow that would come or go.
@@ -59,6 +62,18 @@ pub struct FileChange {
 }
 
 impl Store {
+    /// The list entries that publishing a profile or the global scope would bring into force; none when there is none of that name.
+    ///
+    /// # Errors
+    /// [`super::StoreError`].
+    pub async fn drafted_sources(&self, name: &str) -> Result<Vec<source_entry::SourceChange>> {
+        let mut view = self.reader.begin().await?;
+        match profile::find(&mut view, name).await? {
+            Some(profile) => source_entry::drafts(&mut view, profile.id).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// What publishing a profile would change; `None` when there is no such profile.
     ///
     /// # Errors
@@ -72,7 +87,8 @@ impl Store {
             profile: profile.name.clone(),
             revision: profile.revision,
             settings: profile.draft.changes(&profile.published),
-            sources: source_drafts(&mut view, profile.id).await?,
+            sources: previews(&mut view, profile.id).await?,
+            new_sources: new_sources(&mut view, &profile).await?,
             allowed: 0,
             withdrawn: 0,
             files: Vec::new(),
@@ -86,9 +102,33 @@ impl Store {
     }
 }
 
+async fn previews(view: &mut Connection, owner: ProfileId) -> Result<Vec<SourcePreview>> {
+    let mut previews = Vec::new();
+    for change in source_entry::drafts(view, owner).await? {
+        // What is adopted by the thousand is not looked at one by one.
+        let extent = match previews.len() < SOURCES_FORESEEN_MAX {
+            true => Some(source_detail::extent(view, owner, &change.source.key(), change.versions.as_ref()).await?),
+            false => None,
+        };
+        previews.push(SourcePreview { change, extent });
+    }
+    Ok(previews)
+}
+
+async fn new_sources(view: &mut Connection, profile: &Profile) -> Result<Option<NewSources>> {
+    let (draft, published) = (profile.draft.rules(), profile.published.rules());
+    if (draft.allow_new_packages, draft.allow_new_publishers) == (published.allow_new_packages, published.allow_new_publishers) {
+        return Ok(None);
+    }
+    let packages = source_detail::extent_of_new(view, profile.id, SourceKind::Package).await?;
+    let publishers = source_detail::extent_of_new(view, profile.id, SourceKind::Publisher).await?;
+    Ok(Some(NewSources { packages, publishers }))
+}
+
 /// Whether the draft settings bear on the marks of every file of the profile.
 pub(super) fn remarks_all(profile: &Profile) -> bool {
-    profile.draft.rules() != profile.published.rules() || profile.draft.auto_allow() != profile.published.auto_allow()
+    let bearing = |settings: &Settings| (settings.rules(), settings.auto_allow(), settings.ask_bytecode);
+    bearing(&profile.draft) != bearing(&profile.published)
 }
 
 impl Difference {
@@ -135,16 +175,4 @@ impl Difference {
             self.files.push(FileChange { sha256: after.file, allowed_before: was, allowed_after: is });
         }
     }
-}
-
-/// List entries that wait to be published.
-pub(super) async fn source_drafts(view: &mut Connection, owner: ProfileId) -> Result<Vec<SourceChange>> {
-    const SELECT: &str = "SELECT s.*, e.decision, e.draft_decision FROM source_entry e JOIN source s ON s.key = e.key \
-         WHERE e.owner = $1 AND e.draft_decision IS NOT NULL ORDER BY s.kind, s.name";
-    let rows = sqlx::query(SELECT).bind(owner.as_bytes().as_slice()).fetch_all(view).await?;
-    let change = |row| {
-        let row = Columns(row);
-        Ok(SourceChange { source: named(&row)?, before: row.word("decision")?, after: row.word("draft_decision")? })
-    };
-    rows.iter().map(change).collect()
 }

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use doorward_policy::{ProfileId, TrustRules};
-use doorward_proto::snapshot::{Position, Record};
+use doorward_proto::snapshot::{Position, Record, VersionRule};
 use serde::Serialize;
 use sqlx::QueryBuilder;
 
 use super::batch::{ROWS_MAX, any_of};
 use super::column::{Columns, json};
-use super::{Connection, Cursor, Page, PageRequest, Result, Store, staged};
+use super::{Connection, Cursor, Page, PageRequest, Result, Store, source_entry, staged};
 use crate::profile::GLOBAL;
 use crate::signals::Effect;
 
@@ -49,6 +49,10 @@ pub struct PolicyRows<T> {
     pub change_id: i64,
     /// Which evidence counts.
     pub rules: TrustRules,
+    /// Rules on some versions of packages, whole.
+    pub version_rules: Vec<VersionRule>,
+    /// Newest change of those.
+    pub version_rules_change: i64,
     /// Records, in no order; or what became of them, one row for each.
     pub rows: Vec<T>,
 }
@@ -224,7 +228,8 @@ impl Store {
         let rows = sqlx::query(ROWS).bind(profile.as_bytes().as_slice()).bind(GLOBAL.as_bytes().as_slice()).fetch_all(&mut *view).await?;
         let row = |row| Ok(PolicyRow { key: Columns(row).array("key")?, flags: Columns(row).array("flags")? });
         let rows = rows.iter().map(row).collect::<Result<Vec<_>>>()?;
-        Ok(Some(PolicyRows { position, change_id, rules, rows }))
+        let (version_rules, version_rules_change) = source_entry::version_rules(&mut view, profile).await?;
+        Ok(Some(PolicyRows { position, change_id, rules, version_rules, version_rules_change, rows }))
     }
 
     /// What became of a profile's records since the revision that held `since` as its newest change. `None` when there is no such
@@ -249,7 +254,8 @@ impl Store {
         if rows.len() > limit as usize {
             return Ok(None);
         }
-        Ok(Some(PolicyRows { position, change_id, rules, rows: fold(&rows)? }))
+        let (version_rules, version_rules_change) = source_entry::version_rules(&mut view, profile).await?;
+        Ok(Some(PolicyRows { position, change_id, rules, version_rules, version_rules_change, rows: fold(&rows)? }))
     }
 
     /// The newest change a published revision held; `None` when it was never published.

@@ -26,6 +26,8 @@ pub struct Stats {
     pub lookups_queued: u64,
     /// Files TI answered about.
     pub lookups_done: u64,
+    /// Files without an answer of a kind that TI can never know, which their profiles do not ask about.
+    pub not_asked_kind: u64,
     /// Incidents nobody closed.
     pub incidents_open: u64,
     /// Bytes of the database, its log not counted.
@@ -44,6 +46,7 @@ impl Store {
              (SELECT count(*) FROM lookup l JOIN file f ON f.sha256 = l.sha256 \
                  WHERE l.state <> 'given_up' AND (f.class IS NULL OR l.due_at <= $1)) AS queued, \
              (SELECT count(*) FROM file WHERE class IS NOT NULL) AS done, \
+             (SELECT count(*) FROM file WHERE class IS NULL AND no_answer = 'not_asked_kind') AS unknowable, \
              (SELECT count(*) FROM incident WHERE closed_at IS NULL) AS incidents";
         const STANDINGS: &str = "SELECT standing, count(*) AS files FROM (SELECT min(standing) AS standing FROM entry \
              WHERE scope = 'profile' AND sources <> 0 GROUP BY sha256) AS worst GROUP BY standing";
@@ -58,6 +61,7 @@ impl Store {
             observations: row.number("observations")?,
             lookups_queued: row.number("queued")?,
             lookups_done: row.number("done")?,
+            not_asked_kind: row.number("unknowable")?,
             incidents_open: row.number("incidents")?,
             ..Stats::default()
         };

@@ -75,7 +75,7 @@ async fn holders(work: &mut Connection, file: &Sha256) -> Result<Vec<Holder>> {
 
 /// A threat was executed before TI's first answer about it came: the same incident, later.
 async fn executed_before(work: &mut Connection, file: &Sha256, reputation: &Reputation, marked: &Marked, now: i64) -> Result<()> {
-    const SELECT: &str = "SELECT o.host_id, o.path, o.process, f.kind, \
+    const SELECT: &str = "SELECT o.host_id, o.path, o.process, o.usage, f.kind, \
          (SELECT e.fate FROM execution e WHERE e.sha256 = o.sha256 AND e.host_id = o.host_id AND e.path = o.path \
          ORDER BY e.id DESC LIMIT 1) AS fate FROM observation o JOIN host h ON h.id = o.host_id \
          JOIN file f ON f.sha256 = o.sha256 WHERE o.sha256 = $1 AND o.last_executed_at IS NOT NULL AND h.removed_at IS NULL \
@@ -95,6 +95,7 @@ async fn executed_before(work: &mut Connection, file: &Sha256, reputation: &Repu
             process: row.maybe_json("process")?,
             // Only the newest executions are kept; of older ones it is not known that anybody stood in their way.
             fate: row.maybe_word("fate")?.unwrap_or(Fate::Ran),
+            usage: Some(row.json("usage")?),
             previous: None,
         };
         let detail = Detail::Execution(Box::new(execution));

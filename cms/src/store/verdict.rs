@@ -177,7 +177,7 @@ async fn proofs(view: &mut Connection, host: HostId, profile: ProfileId, files: 
     let listings = Listings::load(view, &sources).await?;
     let mut proofs: BTreeMap<Sha256, Vec<Sighting>> = BTreeMap::new();
     for (file, evidence, package, publisher) in named {
-        let (package, publisher) = (listings.of(profile, package), listings.of(profile, publisher));
+        let (package, publisher) = (listings.package(profile, package, &evidence), listings.publisher(profile, publisher));
         let sighting = Sighting { evidence, package, publisher, sources: Sources::default(), user_writable: false };
         proofs.entry(file).or_default().push(sighting);
     }

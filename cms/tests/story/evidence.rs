@@ -13,7 +13,7 @@ use crate::support::{Found, TestCms, TestHost, file, known, malicious, unknown};
 
 async fn deny_nmap(cms: &TestCms) {
     let source = NamedSource::Package { manager: PackageManager::Dpkg, name: "nmap".into() };
-    let decision = SourceDecision { source, owner: cms.profile, decision: Decision::Denied, comment: None };
+    let decision = SourceDecision { source, versions: None, owner: cms.profile, decision: Decision::Denied, comment: None };
     cms.allowlist.decide_source(&decision, "ada").await.unwrap();
     cms.publish().await;
 }

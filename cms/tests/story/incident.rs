@@ -3,7 +3,9 @@
 use doorward_cms::incident::{Detail, Kind};
 use doorward_cms::store::NewIncident;
 use doorward_policy::{Class, Decision, Fit, PathBytes, StatusReason};
-use doorward_proto::report::{Coverage, Denial, Fate, LiveProcess, Process, ReportBody, Turned, Uncovered, Unjudged};
+use doorward_proto::report::{
+    ClosureEvent, ClosureNews, Coverage, Denial, Fate, LiveProcess, PROTECTION, Process, ReportBody, Turned, Uncovered, Unjudged,
+};
 use serde_json::json;
 
 use crate::support::{Found, HOUR, NOON, TestCms, file, known, malicious, suspicious, unknown};
@@ -319,4 +321,46 @@ async fn a_silent_host_is_noticed_and_its_incident_ends_when_it_is_back() {
     assert_eq!(cms.open_incident(Kind::AgentSilent).await.detail, silent.detail);
     cms.store.close_incident(Kind::AgentSilent, None, Some(web.id), cms.now()).await.unwrap();
     assert!(cms.open_incidents().await.is_empty());
+}
+
+fn overridden(path: &str, event: ClosureEvent, source: Option<&str>) -> ReportBody {
+    let source = source.map(str::to_owned);
+    ReportBody::Closure(ClosureNews { path: PathBytes::new(path), file: file(path), event, source, observed_at: NOON })
+}
+
+#[tokio::test]
+async fn denies_a_host_overrides_are_one_incident_that_names_each_entry_once_and_a_changed_closure_is_one_for_each_file() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    let shell = overridden("/usr/bin/dash", ClosureEvent::FileDenyOverridden, None);
+    web.report([shell.clone(), overridden("/usr/bin/gpgv", ClosureEvent::PackageDenyOverridden, Some("gpgv"))]).await;
+    web.report([shell, overridden("/usr/bin/gpg-other", ClosureEvent::PackageDenyOverridden, Some("gpgv"))]).await;
+    let incident = cms.open_incident(Kind::DenyOverridden).await;
+    assert_eq!(incident.host.as_deref(), Some("web-1"));
+    let Detail::Overridden { entries } = incident.detail else { panic!("{incident:?}") };
+    let named: Vec<_> = entries.iter().map(|entry| (entry.path.to_string(), entry.source.clone())).collect();
+    assert_eq!(named, [("/usr/bin/dash".to_owned(), None), ("/usr/bin/gpgv".to_owned(), Some("gpgv".to_owned()))]);
+    web.report([overridden("/usr/sbin/sshd", ClosureEvent::Changed, None)]).await;
+    let changed = cms.open_incident(Kind::ClosureChanged).await;
+    assert_eq!(changed.file, Some(file("/usr/sbin/sshd")));
+}
+
+#[tokio::test]
+async fn a_host_that_should_protect_and_cannot_is_an_incident_once() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    let unheld = || {
+        let protection = Uncovered {
+            mount_point: PathBytes::new(PROTECTION),
+            filesystem: String::new(),
+            reason: "executions are only watched, not held: no permission".into(),
+        };
+        ReportBody::Coverage(Coverage { covered: vec![PathBytes::new(*b"/")], uncovered: vec![protection], user_namespaces: false })
+    };
+    web.report([unheld()]).await;
+    web.report([unheld()]).await;
+    let incident = cms.open_incident(Kind::CoverageLost).await;
+    assert_eq!(incident.count, 1);
+    let Detail::Coverage { uncovered } = incident.detail else { panic!("{incident:?}") };
+    assert!(uncovered[0].reason.contains("not held"), "{uncovered:?}");
 }

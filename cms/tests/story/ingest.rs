@@ -88,12 +88,17 @@ async fn absurd_claims_are_kept_within_what_can_be_added_up() {
         found.0.file.size = u64::MAX;
         web.finds([found]).await;
     }
-    let source =
-        |modified| InventorySource { source: Source::Package(package("bash", Fit::Match)), files: u64::MAX, executed: 0, modified };
+    let source = |modified| InventorySource {
+        source: Source::Package(package("bash", Fit::Match)),
+        files: u64::MAX,
+        executed: 0,
+        modified,
+        scanned: true,
+    };
     web.report([ReportBody::Inventory(Inventory { sources: vec![source(u64::MAX), source(1)], complete: true })]).await;
     assert_eq!(cms.detail("a").await.observations[0].count, 3 * u64::from(u32::MAX));
     let sources = cms.store.sources(&Default::default(), &PageRequest::default()).await.unwrap().items;
-    assert_eq!((sources[0].files, sources[0].modified), (u64::from(u32::MAX), 1));
+    assert_eq!((sources[0].seen.files, sources[0].seen.modified), (u64::from(u32::MAX), 1));
 }
 
 #[tokio::test]
@@ -177,15 +182,15 @@ async fn a_complete_inventory_forgets_what_it_does_not_name() {
     let cms = TestCms::new().await;
     let web = cms.host("web-1").await;
     let inventory = |name: &str, complete| {
-        let source = InventorySource { source: Source::Package(package(name, Fit::Match)), files: 3, executed: 1, modified: 0 };
+        let source =
+            InventorySource { source: Source::Package(package(name, Fit::Match)), files: 3, executed: 1, modified: 0, scanned: true };
         ReportBody::Inventory(Inventory { sources: vec![source], complete })
     };
     web.report([inventory("bash", true), inventory("nmap", false)]).await;
     web.report([inventory("curl", true)]).await;
     let sources = cms.store.sources(&Default::default(), &PageRequest::default()).await.unwrap().items;
-    let mut held: Vec<_> = sources.iter().map(|row| (row.source.name(), row.hosts)).collect();
-    held.sort_unstable();
-    assert_eq!(held, [("bash", 0), ("curl", 1), ("nmap", 0)]);
+    let held: Vec<_> = sources.iter().map(|row| (row.source.name(), row.seen.hosts)).collect();
+    assert_eq!(held, [("curl", 1)]);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use doorward_cms::allowlist::Failed;
 use doorward_cms::store::{Priority, Recheck};
-use doorward_policy::{FileKind, NoAnswer, Sha256};
+use doorward_policy::{FileKind, NoAnswer, Sha256, StatusReason};
 
 use crate::support::{Found, HOUR, TestCms, file, known, unknown};
 
@@ -47,6 +47,21 @@ async fn nothing_is_asked_about_empty_files_and_bytecode() {
     .await;
     assert!(take(&cms, Priority::Refresh).await.is_empty());
     assert_eq!(cms.detail("bytecode").await.lookup.state, "none");
+}
+
+#[tokio::test]
+async fn bytecode_is_not_asked_about_and_says_so_until_the_profile_asks() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    web.finds([Found::new("/opt/x.pyc", "bytecode").of_kind(FileKind::PythonBytecode)]).await;
+    assert_eq!(cms.row("bytecode").await.reason, StatusReason::NotAskedKind);
+    assert_eq!(cms.store.stats(0).await.unwrap().not_asked_kind, 1);
+    cms.with_settings(serde_json::json!({ "ask_bytecode": true })).await;
+    assert_eq!(cms.row("bytecode").await.reason, StatusReason::Pending);
+    assert_eq!(take(&cms, Priority::Refresh).await.len(), 1);
+    cms.with_settings(serde_json::json!({ "ask_bytecode": false })).await;
+    assert_eq!(cms.row("bytecode").await.reason, StatusReason::NotAskedKind);
+    assert_eq!(cms.store.stats(0).await.unwrap().not_asked_kind, 1);
 }
 
 #[tokio::test]

@@ -21,7 +21,12 @@ async fn settings_mean_nothing_until_they_are_published() {
     assert_eq!((after.mode, after.coverage, after.revision), (Mode::Protect, CoverageKind::ExecAndOpen, before.revision + 1));
     assert!(after.kill_on_bad_verdict && !before.kill_on_bad_verdict);
     assert!(cms.store.difference("default").await.unwrap().unwrap().settings.is_empty());
-    for alone in [json!({ "kill_on_bad_verdict": false }), json!({ "trusted_mounts": ["/home", "/srv/tools"] })] {
+    for alone in [
+        json!({ "kill_on_bad_verdict": false }),
+        json!({ "trusted_mounts": ["/home", "/srv/tools"] }),
+        json!({ "interpreters": ["sh:.sh"] }),
+        json!({ "open_exclusions": ["/srv/db"] }),
+    ] {
         let before = cms.store.host_settings(web.id).await.unwrap().unwrap();
         cms.with_settings(alone.clone()).await;
         let after = cms.store.host_settings(web.id).await.unwrap().unwrap();

@@ -2,7 +2,7 @@
 
 use doorward_cms::allowlist::DecideError;
 use doorward_cms::profile::GLOBAL;
-use doorward_cms::store::{NamedSource, PageRequest, Priority, SourceDecision, SourceFilter, SourceKind};
+use doorward_cms::store::{NamedSource, PageRequest, Priority, SourceDecision, SourceFilter, SourceKind, SourceState};
 use doorward_policy::{Decision, Fit, Listing, PackageManager, ProfileId, PublisherEvidence, Signing, Status, StatusReason};
 use doorward_proto::report::{Inventory, InventorySource, ReportBody, Source};
 use doorward_proto::uplink::CommandBody;
@@ -15,12 +15,12 @@ fn nmap() -> NamedSource {
 }
 
 async fn decide(cms: &TestCms, owner: ProfileId, source: NamedSource, decision: Decision) {
-    let decision = SourceDecision { source, owner, decision, comment: None };
+    let decision = SourceDecision { source, versions: None, owner, decision, comment: None };
     cms.allowlist.decide_source(&decision, "ada").await.unwrap();
 }
 
 fn inventory(name: &str) -> ReportBody {
-    let source = InventorySource { source: Source::Package(package(name, Fit::Match)), files: 3, executed: 1, modified: 0 };
+    let source = InventorySource { source: Source::Package(package(name, Fit::Match)), files: 3, executed: 1, modified: 0, scanned: true };
     ReportBody::Inventory(Inventory { sources: vec![source], complete: true })
 }
 
@@ -33,10 +33,13 @@ async fn a_denied_package_is_a_draft_until_published_and_then_its_files_are_thre
     db.finds([Found::new("/opt/nmap", "old nmap").of_package("nmap", Fit::Modified)]).await;
     decide(&cms, cms.profile, nmap(), Decision::Denied).await;
     assert_eq!(cms.row("old nmap").await.status, Status::Unverified);
-    let package = async || cms.allowlist.policies().current(cms.profile).await.unwrap().package(PackageManager::Dpkg, "nmap");
+    let package = async || cms.allowlist.policies().current(cms.profile).await.unwrap().package(PackageManager::Dpkg, "nmap", "1");
     assert_eq!(package().await, Listing::Unlisted);
     let drafted = cms.store.difference("default").await.unwrap().unwrap().sources;
-    assert_eq!((drafted[0].source.name(), drafted[0].before, drafted[0].after), ("nmap", Decision::Undecided, Decision::Denied));
+    assert_eq!(
+        (drafted[0].change.source.name(), drafted[0].change.before, drafted[0].change.after),
+        ("nmap", Decision::Undecided, Decision::Denied)
+    );
 
     assert_eq!(cms.publish().await.sources, 1);
     assert_eq!(package().await, Listing::Denied);
@@ -90,8 +93,18 @@ async fn a_denied_publishers_signature_counts_only_where_it_is_valid() {
     let signed = |valid| {
         let mut found = Found::new("/opt/app.jar", if valid { "valid" } else { "forged" });
         let name = "ACME".to_owned();
-        found.0.evidence.publisher =
-            Some(PublisherEvidence { signing: Signing::Jar, name, fingerprint, valid, chain_trusted: false, public_authority: false });
+        found.0.evidence.publisher = Some(PublisherEvidence {
+            signing: Signing::Jar,
+            name,
+            fingerprint,
+            valid,
+            chain_trusted: false,
+            public_authority: false,
+            flaw: None,
+            signed_at: None,
+            validity: None,
+            chain: Vec::new(),
+        });
         found
     };
     web.finds([signed(true), signed(false)]).await;
@@ -101,9 +114,9 @@ async fn a_denied_publishers_signature_counts_only_where_it_is_valid() {
     cms.publish().await;
     assert_eq!(cms.row("valid").await.reason, StatusReason::PublisherNotAllowed);
     assert_eq!(cms.row("forged").await.reason, StatusReason::Pending);
-    let filter = SourceFilter { profile: Some(cms.profile), kind: Some(SourceKind::Publisher) };
+    let filter = SourceFilter { profile: Some(cms.profile), kind: Some(SourceKind::Publisher), ..SourceFilter::default() };
     let listed = cms.store.sources(&filter, &PageRequest::default()).await.unwrap().items;
-    assert_eq!((listed.len(), listed[0].decision), (1, Decision::Denied));
+    assert_eq!((listed.len(), listed[0].state, listed[0].entries[0].decision), (1, SourceState::Denied, Decision::Denied));
 }
 
 #[tokio::test]
@@ -118,7 +131,22 @@ async fn a_draft_that_wants_what_is_published_already_is_no_draft() {
 async fn the_c_library_cannot_be_denied() {
     let cms = TestCms::new().await;
     let source = NamedSource::Package { manager: PackageManager::Dpkg, name: "libc6:amd64".into() };
-    let deny = SourceDecision { source, owner: GLOBAL, decision: Decision::Denied, comment: None };
+    let deny = SourceDecision { source, versions: None, owner: GLOBAL, decision: Decision::Denied, comment: None };
     let refused = cms.allowlist.decide_source(&deny, "ada").await.unwrap_err();
     assert!(matches!(&refused, DecideError::Unblockable(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn a_deny_of_what_hosts_cannot_do_without_that_was_drafted_before_anybody_knew_is_refused_when_published() {
+    let cms = TestCms::new().await;
+    let shell = NamedSource::Package { manager: PackageManager::Dpkg, name: "dash".into() };
+    // As a server that did not know the package would have kept it.
+    let drafted = SourceDecision { source: shell, versions: None, owner: cms.profile, decision: Decision::Denied, comment: None };
+    cms.store.draft_source(&drafted, "ada", cms.now()).await.unwrap();
+    let refused = cms.allowlist.publish("default", "ada").await.unwrap_err();
+    assert!(matches!(&refused, DecideError::Unblockable(_)) && refused.to_string().contains("package dash"), "{refused}");
+    let policy = cms.allowlist.policies().current(cms.profile).await.unwrap();
+    assert_eq!(policy.package(PackageManager::Dpkg, "dash", "1"), Listing::Unlisted, "nothing came into force");
+    decide(&cms, cms.profile, drafted.source, Decision::Undecided).await;
+    cms.publish().await;
 }

@@ -3,6 +3,9 @@
 //! dumps are nothing.
 
 mod header;
+mod needs;
+
+pub use needs::Needs;
 
 pub(crate) use header::{Header, ObjectType, Table};
 
@@ -88,8 +91,18 @@ pub(crate) fn read(source: &mut impl Source) -> Result<Option<Kind>, Stop> {
 
 /// The first segment of a type, as the kernel takes the first.
 fn segment(source: &mut impl Source, header: &Header, wanted: u64) -> Result<Option<Segment>, Stop> {
+    let mut found = None;
+    each_segment(source, header, |kind, segment, _| {
+        found = (kind == wanted).then_some(segment);
+        found.is_none()
+    })?;
+    Ok(found)
+}
+
+/// Shows type, place and address of every segment, for as long as `visit` wants more.
+fn each_segment(source: &mut impl Source, header: &Header, mut visit: impl FnMut(u64, Segment, u64) -> bool) -> Result<(), Stop> {
     let class = header.class();
-    let Some(table) = header.segments(class) else { return Ok(None) };
+    let Some(table) = header.segments(class) else { return Ok(()) };
     for index in 0..table.count.min(SEGMENTS_MAX) {
         let Some(at) = table.entry(index) else { break };
         let mut bytes = [0; 56];
@@ -98,14 +111,15 @@ fn segment(source: &mut impl Source, header: &Header, wanted: u64) -> Result<Opt
             break;
         }
         let number = |from: usize, width: usize| header.order.number(&entry[from..from + width]);
-        if number(0, 4) == wanted {
-            return Ok(Some(match class {
-                ElfClass::Bits32 => Segment { at: number(4, 4), bytes: number(16, 4) },
-                ElfClass::Bits64 => Segment { at: number(8, 8), bytes: number(32, 8) },
-            }));
+        let (segment, address) = match class {
+            ElfClass::Bits32 => (Segment { at: number(4, 4), bytes: number(16, 4) }, number(8, 4)),
+            ElfClass::Bits64 => (Segment { at: number(8, 8), bytes: number(32, 8) }, number(16, 8)),
+        };
+        if !visit(number(0, 4), segment, address) {
+            break;
         }
     }
-    Ok(None)
+    Ok(())
 }
 
 /// The loader's path, `None` where the kernel would refuse it: empty, too long, cut short, or not ending in NUL.

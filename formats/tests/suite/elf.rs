@@ -1,6 +1,6 @@
 //! ELF files: what counts as program, library or module, however the header lies.
 
-use doorward_formats::{Elf, ElfClass, ElfRole, Guess, HEAD_BYTES, Kind, may_be_candidate};
+use doorward_formats::{Elf, ElfClass, ElfRole, Guess, HEAD_BYTES, Kind, Needs, may_be_candidate};
 
 use crate::sample::{ElfSample, kind, word};
 
@@ -120,4 +120,34 @@ fn usual_programs_are_settled_by_their_head() {
     // Its dynamic section lies behind the head, as in every real library.
     let library = ElfSample { gap: 5000, ..ElfSample::library() }.bytes();
     assert!(matches!(Kind::of_head(&library[..HEAD_BYTES]), Guess::NeedsMore(_)));
+}
+
+#[test]
+fn real_programs_tell_their_libraries_and_anything_else_none() {
+    for (program, library) in [("/bin/bash", "libc.so.6"), ("/usr/bin/dpkg", "libselinux.so.1")] {
+        let Ok(mut file) = std::fs::File::open(program) else {
+            eprintln!("SKIPPED: {program} is not on this machine");
+            continue;
+        };
+        let needs = Needs::of_file(&mut file).unwrap();
+        assert!(needs.libraries.iter().any(|name| name == library.as_bytes()), "{program}: {needs:?}");
+    }
+    for hostile in [b"".as_slice(), b"#!/bin/sh\n", &ElfSample::program().bytes(), &ElfSample::object(&[]).bytes()] {
+        assert_eq!(Needs::of_file(&mut std::io::Cursor::new(hostile)).unwrap(), Needs::default());
+    }
+}
+
+#[test]
+fn a_damaged_dynamic_section_is_read_to_its_end_and_no_further() {
+    let Ok(whole) = std::fs::read("/bin/bash") else { return eprintln!("SKIPPED: /bin/bash is not on this machine") };
+    for cut in (0..whole.len()).step_by(whole.len() / 97 + 1) {
+        let _ = Needs::of_file(&mut std::io::Cursor::new(&whole[..cut])).unwrap();
+    }
+    let mut damaged = whole;
+    for at in 64..2048.min(damaged.len()) {
+        let before = std::mem::replace(&mut damaged[at], 0xff);
+        let needs = Needs::of_file(&mut std::io::Cursor::new(&damaged)).unwrap();
+        assert!(needs.libraries.len() <= 256, "byte {at}");
+        damaged[at] = before;
+    }
 }

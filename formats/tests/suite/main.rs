@@ -3,6 +3,7 @@
 
 mod apt;
 mod bounds;
+mod bytecode;
 mod deb;
 mod dpkg;
 mod dpkg_hostile;
@@ -11,5 +12,8 @@ mod hostile;
 mod jar;
 mod openpgp;
 mod other;
+mod rpm;
+mod rpm_hostile;
 mod sample;
 mod script;
+mod signature;

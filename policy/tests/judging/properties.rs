@@ -24,7 +24,14 @@ fn levels() -> impl Strategy<Value = Level> {
 fn answers() -> impl Strategy<Value = Answer> {
     let classes = select(vec![Class::Unknown, Class::Known, Class::Suspicious, Class::Malicious]);
     let reputation = (classes, option::of(any::<u8>()), option::of(any::<u8>()), option::of(any::<String>()));
-    let states = vec![NoAnswer::NotAsked, NoAnswer::Pending, NoAnswer::NotConfigured, NoAnswer::ProviderError, NoAnswer::OverBudget];
+    let states = vec![
+        NoAnswer::NotAsked,
+        NoAnswer::NotAskedKind,
+        NoAnswer::Pending,
+        NoAnswer::NotConfigured,
+        NoAnswer::ProviderError,
+        NoAnswer::OverBudget,
+    ];
     prop_oneof![
         reputation.prop_map(|(class, trust_factor, threat_level, threat_name)| Answer::Reputation(Reputation {
             class,
@@ -49,7 +56,7 @@ fn subjects() -> impl Strategy<Value = Subject> {
     let packages = (fits, levels(), listings()).prop_map(|(fit, level, listing)| crate::support::package(fit, level, listing));
     let publishers = (any::<bool>(), any::<bool>(), any::<bool>(), listings())
         .prop_map(|(valid, chain, public, listing)| crate::support::publisher(valid, chain, public, listing));
-    let closures = select(vec![Closure::Outside, Closure::Proven]);
+    let closures = select(vec![Closure::Outside, Closure::Boot, Closure::Proven]);
     let facts = (closures, option::of(scopes()), option::of(packages), option::of(publishers), answers()).prop_map(
         |(closure, denied_by_person, package, publisher, answer)| Facts { closure, denied_by_person, package, publisher, answer },
     );
@@ -77,9 +84,23 @@ proptest! {
         subject.facts.denied_by_person = Some(scope);
         let expected = match subject.facts.closure {
             Closure::Proven => Verdict::Allow,
-            Closure::Outside => Verdict::Deny,
+            Closure::Boot if !subject.facts.answer.is_threat() => Verdict::Allow,
+            Closure::Boot | Closure::Outside => Verdict::Deny,
         };
         prop_assert_eq!(judge(&rules, &subject).verdict, expected);
+    }
+
+    #[test]
+    fn the_wider_closure_is_judged_like_any_other_file_unless_a_list_alone_denies_it(rules in rules(), mut subject in subjects()) {
+        subject.facts.closure = Closure::Boot;
+        let here = (judge(&rules, &subject), status(&rules, &subject.facts));
+        let is_overridden = subject.facts.is_denied_by_list() && !subject.facts.answer.is_threat();
+        subject.facts.closure = Closure::Outside;
+        let elsewhere = (judge(&rules, &subject), status(&rules, &subject.facts));
+        match is_overridden {
+            true => prop_assert_eq!(here.0.row, Row::Closure),
+            false => prop_assert_eq!(here, elsewhere),
+        }
     }
 
     #[test]

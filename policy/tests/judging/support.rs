@@ -50,6 +50,10 @@ pub(crate) fn publisher(valid: bool, chain_trusted: bool, public_authority: bool
         valid,
         chain_trusted,
         public_authority,
+        flaw: None,
+        signed_at: None,
+        validity: None,
+        chain: Vec::new(),
     };
     Listed { evidence, listing }
 }
@@ -64,6 +68,7 @@ pub(crate) fn subject(facts: &str) -> (TrustRules, Subject) {
         let (noun, first, second) = (parts.next().unwrap(), parts.next().unwrap_or("-"), parts.next().unwrap_or("-"));
         match noun {
             "closure" => subject.facts.closure = Closure::Proven,
+            "boot" => subject.facts.closure = Closure::Boot,
             "denied" => subject.facts.denied_by_person = Some(word::<Scope>(first)),
             "allowed" => subject.allowed_by_person = Some(word::<Scope>(first)),
             "auto" => subject.allowed_by_rule = Some(word::<Scope>(first)),
@@ -83,6 +88,9 @@ fn package_word(word: &str) -> Listed<PackageEvidence> {
         "allowed" => package(Fit::Match, Level::Database, Listing::Allowed),
         "signed" => package(Fit::Match, Level::Signed, Listing::Unlisted),
         "modified" => package(Fit::Modified, Level::Database, Listing::Allowed),
+        "compiled" => package(Fit::Compiled, Level::Database, Listing::Unlisted),
+        "compiled_signed" => package(Fit::Compiled, Level::Signed, Listing::Allowed),
+        "denied_compiled" => package(Fit::Compiled, Level::Database, Listing::Denied),
         "no_digest" => package(Fit::NoDigest, Level::Database, Listing::Allowed),
         "denied" => package(Fit::Match, Level::Signed, Listing::Denied),
         "denied_modified" => package(Fit::Modified, Level::Database, Listing::Denied),

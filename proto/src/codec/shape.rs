@@ -66,19 +66,24 @@ pub trait Shaped {
 }
 
 static COVERAGE: Shape = Shape(&[many(1), many(2)]);
-static INVENTORY: Shape = Shape(&[many(1)]);
+static PUBLISHER: Shape = Shape(&[many(10)]);
+static OBSERVATION: Shape = Shape(&[one(9, &PUBLISHER)]);
+static DENIAL: Shape = Shape(&[one(1, &OBSERVATION)]);
+static SOURCE: Shape = Shape(&[one(2, &PUBLISHER)]);
+static INVENTORY: Shape = Shape(&[each(1, &SOURCE)]);
 static TURNED: Shape = Shape(&[many(2), many(3)]);
 static HEALTH: Shape = Shape(&[many(3)]);
-static REPORT: Shape = Shape(&[one(4, &COVERAGE), one(5, &INVENTORY), one(6, &TURNED), one(7, &HEALTH)]);
+static REPORT: Shape =
+    Shape(&[one(2, &OBSERVATION), one(3, &DENIAL), one(4, &COVERAGE), one(5, &INVENTORY), one(6, &TURNED), one(7, &HEALTH)]);
 static BATCH: Shape = Shape(&[each(1, &REPORT)]);
 static HELLO: Shape = Shape(&[many(3)]);
 static HEARTBEAT: Shape = Shape(&[one(1, &HEALTH)]);
 static AGENT_MESSAGE: Shape = Shape(&[one(1, &HELLO), one(2, &BATCH), one(8, &HEARTBEAT)]);
 
 static VERDICTS: Shape = Shape(&[many(1)]);
-static SETTINGS: Shape = Shape(&[many(6), many(8)]);
+static SETTINGS: Shape = Shape(&[many(6), many(8), many(9), many(10)]);
 static START_SCAN: Shape = Shape(&[many(3)]);
-static COMMAND: Shape = Shape(&[one(2, &START_SCAN)]);
+static COMMAND: Shape = Shape(&[one(2, &START_SCAN), one(4, &SOURCE)]);
 static CMS_MESSAGE: Shape = Shape(&[one(3, &VERDICTS), one(6, &SETTINGS), one(7, &COMMAND)]);
 
 static ENROLL_RESPONSE: Shape = Shape(&[many(2)]);

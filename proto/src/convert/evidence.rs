@@ -1,10 +1,10 @@
 //! Package and publisher evidence, wherever it stands in a message.
 
 use bytes::Bytes;
-use doorward_policy::{PackageEvidence, PublisherEvidence, Sha256};
+use doorward_policy::{PackageEvidence, PublisherEvidence, Sha256, Validity};
 
 use super::{ConvertError, cut, field, word};
-use crate::limit::NAME_BYTES_MAX;
+use crate::limit::{CHAIN_NAMES_MAX, NAME_BYTES_MAX};
 use crate::report::{InventorySource, Source};
 use crate::v1;
 
@@ -47,6 +47,12 @@ impl TryFrom<v1::PublisherEvidence> for PublisherEvidence {
             valid: message.valid,
             chain_trusted: message.chain_trusted,
             public_authority: message.public_authority,
+            flaw: message.flaw.map(|flaw| word::flaw("PublisherEvidence.flaw", flaw)).transpose()?,
+            signed_at: message.signed_at,
+            validity: message.validity.map(|validity| Validity { from: validity.from, until: validity.until }),
+            chain: field::list("PublisherEvidence.chain", message.chain, CHAIN_NAMES_MAX, |name| {
+                field::text("PublisherEvidence.chain", name, NAME_BYTES_MAX)
+            })?,
         })
     }
 }
@@ -60,6 +66,10 @@ impl From<PublisherEvidence> for v1::PublisherEvidence {
             valid: evidence.valid,
             chain_trusted: evidence.chain_trusted,
             public_authority: evidence.public_authority,
+            flaw: evidence.flaw.map(|flaw| v1::Flaw::from(flaw).into()),
+            signed_at: evidence.signed_at,
+            validity: evidence.validity.map(|Validity { from, until }| v1::Validity { from, until }),
+            chain: evidence.chain.into_iter().take(CHAIN_NAMES_MAX).map(|name| cut::text(name, NAME_BYTES_MAX)).collect(),
         }
     }
 }
@@ -72,7 +82,8 @@ impl TryFrom<v1::InventorySource> for InventorySource {
             v1::inventory_source::Source::Package(package) => Source::Package(package.try_into()?),
             v1::inventory_source::Source::Publisher(publisher) => Source::Publisher(publisher.try_into()?),
         };
-        Ok(Self { source, files: message.files, executed: message.executed, modified: message.modified })
+        let v1::InventorySource { files, executed, modified, scanned, .. } = message;
+        Ok(Self { source, files, executed, modified, scanned })
     }
 }
 
@@ -82,7 +93,8 @@ impl From<InventorySource> for v1::InventorySource {
             Source::Package(package) => v1::inventory_source::Source::Package(package.into()),
             Source::Publisher(publisher) => v1::inventory_source::Source::Publisher(publisher.into()),
         };
-        Self { source: Some(origin), files: source.files, executed: source.executed, modified: source.modified }
+        let InventorySource { files, executed, modified, scanned, .. } = source;
+        Self { source: Some(origin), files, executed, modified, scanned }
     }
 }
 

@@ -57,6 +57,8 @@ pub enum Fault {
     Unordered,
     /// No absolute, normalised path.
     NotNormal,
+    /// Not written in the form that the field has.
+    Malformed,
 }
 
 impl fmt::Display for Fault {
@@ -69,6 +71,7 @@ impl fmt::Display for Fault {
             Self::Unknown(value) => write!(f, "unknown value {value}"),
             Self::Unordered => f.write_str("not in rising order"),
             Self::NotNormal => f.write_str("not an absolute, normalised path"),
+            Self::Malformed => f.write_str("malformed"),
         }
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use doorward_policy::{Blake3, ProfileId, TrustRules};
 
 use super::{ConvertError, Fault, field, word};
-use crate::limit::{PART_BYTES_MAX, RECORDS_MAX};
+use crate::limit::{PART_BYTES_MAX, RECORDS_MAX, VERSION_RULES_BYTES_MAX};
 use crate::snapshot::{Delta, Head, Part, REMOVAL_BYTES, Record, SignedHead};
 use crate::v1;
 
@@ -80,6 +80,7 @@ impl TryFrom<v1::PolicySnapshot> for Part {
         use v1::policy_snapshot::Part as Wire;
         Ok(match field::required("PolicySnapshot.part", message.part)? {
             Wire::Head(head) => Self::Head(head.try_into()?),
+            Wire::VersionRules(bytes) => Self::VersionRules(field::blob("PolicySnapshot.version_rules", bytes, VERSION_RULES_BYTES_MAX)?),
             Wire::Records(bytes) => Self::Records(whole("PolicySnapshot.records", bytes, Record::BYTES)?),
             Wire::End(end) => Self::End { count: end.count },
         })
@@ -91,6 +92,7 @@ impl From<Part> for v1::PolicySnapshot {
         use v1::policy_snapshot::Part as Wire;
         let part = match part {
             Part::Head(head) => Wire::Head(head.into()),
+            Part::VersionRules(bytes) => Wire::VersionRules(bytes),
             Part::Records(bytes) => Wire::Records(bytes),
             Part::End { count } => Wire::End(v1::PolicySnapshotEnd { count }),
         };
@@ -106,6 +108,10 @@ impl TryFrom<v1::PolicyDelta> for Delta {
             base_epoch: message.base_epoch,
             base_revision: message.base_revision,
             head: field::required("PolicyDelta.head", message.head)?.try_into()?,
+            version_rules: message
+                .version_rules
+                .map(|bytes| field::blob("PolicyDelta.version_rules", bytes, VERSION_RULES_BYTES_MAX))
+                .transpose()?,
             upserts: whole("PolicyDelta.upserts", message.upserts, Record::BYTES)?,
             removals: whole("PolicyDelta.removals", message.removals, REMOVAL_BYTES)?,
         })
@@ -118,6 +124,7 @@ impl From<Delta> for v1::PolicyDelta {
             base_epoch: delta.base_epoch,
             base_revision: delta.base_revision,
             head: Some(delta.head.into()),
+            version_rules: delta.version_rules,
             upserts: delta.upserts,
             removals: delta.removals,
         }

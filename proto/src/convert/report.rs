@@ -6,8 +6,8 @@ use doorward_policy::{Blake3, Evidence, Md5, ScanId, Sha1, Sha256, Use};
 use super::{ConvertError, Fault, cut, field, word};
 use crate::limit;
 use crate::report::{
-    Coverage, Denial, FailureCount, FileFacts, Health, Inventory, LiveProcess, Observation, Process, Report, ReportBody, Turned, Uncovered,
-    Unjudged,
+    ClosureNews, Coverage, Denial, FailureCount, FileFacts, Health, Inventory, Layer, LiveProcess, Observation, Process, Report,
+    ReportBody, Turned, Uncovered, Unjudged,
 };
 use crate::v1;
 
@@ -112,6 +112,7 @@ impl TryFrom<v1::Observation> for Observation {
             },
             process: message.process.map(TryInto::try_into).transpose()?,
             user_writable_folder: message.user_writable_folder,
+            layer: message.layer.map(TryInto::try_into).transpose()?,
         })
     }
 }
@@ -136,7 +137,22 @@ impl From<Observation> for v1::Observation {
             process: observation.process.map(Into::into),
             user_writable_folder: observation.user_writable_folder,
             opener_sha256: cut::optional_bytes(opener.as_ref().map(Sha256::as_bytes)),
+            layer: observation.layer.map(Into::into),
         }
+    }
+}
+
+impl TryFrom<v1::Layer> for Layer {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::Layer) -> Result<Self, ConvertError> {
+        Ok(Self { upper: message.upper, folder: field::path("Layer.folder", &message.folder)? })
+    }
+}
+
+impl From<Layer> for v1::Layer {
+    fn from(layer: Layer) -> Self {
+        Self { upper: layer.upper, folder: cut::path(&layer.folder) }
     }
 }
 
@@ -193,6 +209,35 @@ impl From<Unjudged> for v1::Unjudged {
             first_observed_at: unjudged.first_observed_at,
             last_observed_at: unjudged.last_observed_at,
             count: unjudged.count,
+        }
+    }
+}
+
+impl TryFrom<v1::ClosureNews> for ClosureNews {
+    type Error = ConvertError;
+
+    fn try_from(message: v1::ClosureNews) -> Result<Self, ConvertError> {
+        Ok(Self {
+            path: field::path("ClosureNews.path", &message.path)?,
+            file: field::fixed("ClosureNews.sha256", &message.sha256, Sha256::new)?,
+            event: word::closure_event("ClosureNews.event", message.event)?,
+            source: match message.source {
+                source if source.is_empty() => None,
+                source => Some(field::text("ClosureNews.source", source, limit::NAME_BYTES_MAX)?),
+            },
+            observed_at: message.observed_at,
+        })
+    }
+}
+
+impl From<ClosureNews> for v1::ClosureNews {
+    fn from(news: ClosureNews) -> Self {
+        Self {
+            path: cut::path(&news.path),
+            sha256: Bytes::copy_from_slice(news.file.as_bytes()),
+            event: v1::ClosureEvent::from(news.event).into(),
+            source: news.source.map_or_else(String::new, |source| cut::text(source, limit::NAME_BYTES_MAX)),
+            observed_at: news.observed_at,
         }
     }
 }
@@ -337,6 +382,7 @@ impl TryFrom<v1::Report> for Report {
             Body::Turned(body) => ReportBody::Turned(body.try_into()?),
             Body::Health(body) => ReportBody::Health(body.try_into()?),
             Body::Unjudged(body) => ReportBody::Unjudged(body.try_into()?),
+            Body::Closure(body) => ReportBody::Closure(body.try_into()?),
         };
         Ok(Self { sequence: message.sequence, body })
     }
@@ -353,6 +399,7 @@ impl From<Report> for v1::Report {
             ReportBody::Turned(body) => Body::Turned(body.into()),
             ReportBody::Health(body) => Body::Health(body.into()),
             ReportBody::Unjudged(body) => Body::Unjudged(body.into()),
+            ReportBody::Closure(body) => Body::Closure(body.into()),
         };
         Self { sequence: report.sequence, body: Some(body) }
     }

@@ -1,10 +1,10 @@
 //! Enums, member by member. Nothing has a catch-all: a member added on either side does not compile until it is placed here, and one
 //! that arrives unknown is refused where it stands. The only exception is a verdict's decision, which is then undecided.
 
-use doorward_policy::{FileKind, Fit, Level, Mode, PackageManager, Signing, Status, UnverifiedAction};
+use doorward_policy::{FileKind, Fit, Flaw, Level, Mode, PackageManager, Signing, Status, UnverifiedAction};
 
 use super::{ConvertError, field};
-use crate::report::Fate;
+use crate::report::{ClosureEvent, Fate};
 use crate::uplink::{CoverageKind, ScanState, VerdictDecision};
 use crate::v1;
 
@@ -29,9 +29,14 @@ macro_rules! words {
 words!(file_kind: FileKind <-> FileKind { ElfExecutable, ElfLibrary, Script, Pe, Jar, KernelModule, PythonBytecode });
 words!(package_manager: PackageManager <-> PackageManager { Dpkg, Rpm });
 words!(level: Level <-> Level { Database, Signed });
-words!(fit: Fit <-> Fit { Match, Modified, NoDigest });
+words!(fit: Fit <-> Fit { Match, Modified, NoDigest, Compiled });
 words!(signing: Signing <-> Signing { Authenticode, Jar, KernelModule, Ima, Pgp });
+words!(flaw: Flaw <-> Flaw {
+    Altered, BadSignature, Weak, Incomplete, Ambiguous, Malformed, Unsupported, TooLarge, Unread, UnknownKey, WrongUse, NoAnchor, BrokenChain,
+    NotYetValid, Expired,
+});
 words!(fate: Fate <-> Fate { Ran, Refused, Killed });
+words!(closure_event: ClosureEvent <-> ClosureEvent { Changed, FileDenyOverridden, PackageDenyOverridden, PublisherDenyOverridden });
 words!(status: Status <-> Status { Threat, Safe, Unverified });
 words!(mode: Mode <-> Mode { Disabled, Detect, Protect });
 words!(coverage_kind: CoverageKind <-> CoverageKind { Exec, ExecAndOpen });

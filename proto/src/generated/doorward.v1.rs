@@ -392,6 +392,28 @@ pub struct PublisherEvidence {
     pub chain_trusted: bool,
     #[prost(bool, tag = "6")]
     pub public_authority: bool,
+    /// Absent when nothing is wrong with it.
+    #[prost(enumeration = "Flaw", optional, tag = "7")]
+    pub flaw: ::core::option::Option<i32>,
+    /// Microseconds since 1970, UTC, by a time stamp that counts; absent without one.
+    #[prost(int64, optional, tag = "8")]
+    pub signed_at: ::core::option::Option<i64>,
+    /// When the signing certificate holds; absent for a bare key.
+    #[prost(message, optional, tag = "9")]
+    pub validity: ::core::option::Option<Validity>,
+    /// Names above the signer's, up to the anchor's, at most 8 of at most 255 bytes.
+    #[prost(string, repeated, tag = "10")]
+    pub chain: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// When a certificate holds, both ends included.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Validity {
+    /// Microseconds since 1970, UTC.
+    #[prost(int64, tag = "1")]
+    pub from: i64,
+    /// Microseconds since 1970, UTC.
+    #[prost(int64, tag = "2")]
+    pub until: i64,
 }
 /// A file's content and how its inode looked.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -486,6 +508,19 @@ pub struct Observation {
     /// SHA-256 of the loader or interpreter for USE_LOAD, when known.
     #[prost(bytes = "bytes", tag = "12")]
     pub opener_sha256: ::prost::bytes::Bytes,
+    /// Absent where it lies on no layers, or nobody can tell on which.
+    #[prost(message, optional, tag = "13")]
+    pub layer: ::core::option::Option<Layer>,
+}
+/// Which layer of an overlay a file lies in. Nothing follows from it: it is for people.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Layer {
+    /// The one that is written to; a read-only one otherwise.
+    #[prost(bool, tag = "1")]
+    pub upper: bool,
+    /// The layer's folder on the host, raw bytes, at most 4095.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub folder: ::prost::bytes::Bytes,
 }
 /// An execution the agent did not let through, or ended, or would have ended had it been able to.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -571,6 +606,9 @@ pub struct InventorySource {
     pub executed: u64,
     #[prost(uint64, tag = "5")]
     pub modified: u64,
+    /// A whole scan counted its files; otherwise executions alone did.
+    #[prost(bool, tag = "6")]
+    pub scanned: bool,
     #[prost(oneof = "inventory_source::Source", tags = "1, 2")]
     pub source: ::core::option::Option<inventory_source::Source>,
 }
@@ -622,7 +660,24 @@ pub struct Health {
     #[prost(message, repeated, tag = "3")]
     pub failures: ::prost::alloc::vec::Vec<FailureCount>,
 }
-/// How often one failure happened.
+/// News of a file the host cannot be booted or managed without.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClosureNews {
+    /// Where it is, raw bytes, at most 4095. Of several files that one entry denies, the first.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub path: ::prost::bytes::Bytes,
+    /// 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub sha256: ::prost::bytes::Bytes,
+    #[prost(enumeration = "ClosureEvent", tag = "3")]
+    pub event: i32,
+    /// Name of the denied package or publisher, at most 255 bytes; empty for other events.
+    #[prost(string, tag = "4")]
+    pub source: ::prost::alloc::string::String,
+    /// Microseconds since 1970, UTC.
+    #[prost(int64, tag = "5")]
+    pub observed_at: i64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FailureCount {
     /// Code of the failure table, at most 64 bytes.
@@ -636,7 +691,7 @@ pub struct FailureCount {
 pub struct Report {
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
-    #[prost(oneof = "report::Body", tags = "2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "report::Body", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
     pub body: ::core::option::Option<report::Body>,
 }
 /// Nested message and enum types in `Report`.
@@ -657,6 +712,8 @@ pub mod report {
         Health(super::Health),
         #[prost(message, tag = "8")]
         Unjudged(super::Unjudged),
+        #[prost(message, tag = "9")]
+        Closure(super::ClosureNews),
     }
 }
 /// What a file is by its content.
@@ -805,6 +862,8 @@ pub enum Fit {
     Match = 1,
     Modified = 2,
     NoDigest = 3,
+    /// Bytecode beside a source that is what its package put there.
+    Compiled = 4,
 }
 impl Fit {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -817,6 +876,7 @@ impl Fit {
             Self::Match => "FIT_MATCH",
             Self::Modified => "FIT_MODIFIED",
             Self::NoDigest => "FIT_NO_DIGEST",
+            Self::Compiled => "FIT_COMPILED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -826,6 +886,7 @@ impl Fit {
             "FIT_MATCH" => Some(Self::Match),
             "FIT_MODIFIED" => Some(Self::Modified),
             "FIT_NO_DIGEST" => Some(Self::NoDigest),
+            "FIT_COMPILED" => Some(Self::Compiled),
             _ => None,
         }
     }
@@ -869,6 +930,75 @@ impl Signing {
         }
     }
 }
+/// Why a publisher's signature does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Flaw {
+    Unspecified = 0,
+    Altered = 1,
+    BadSignature = 2,
+    Weak = 3,
+    Incomplete = 4,
+    Ambiguous = 5,
+    Malformed = 6,
+    Unsupported = 7,
+    TooLarge = 8,
+    Unread = 9,
+    UnknownKey = 10,
+    WrongUse = 11,
+    NoAnchor = 12,
+    BrokenChain = 13,
+    NotYetValid = 14,
+    Expired = 15,
+}
+impl Flaw {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FLAW_UNSPECIFIED",
+            Self::Altered => "FLAW_ALTERED",
+            Self::BadSignature => "FLAW_BAD_SIGNATURE",
+            Self::Weak => "FLAW_WEAK",
+            Self::Incomplete => "FLAW_INCOMPLETE",
+            Self::Ambiguous => "FLAW_AMBIGUOUS",
+            Self::Malformed => "FLAW_MALFORMED",
+            Self::Unsupported => "FLAW_UNSUPPORTED",
+            Self::TooLarge => "FLAW_TOO_LARGE",
+            Self::Unread => "FLAW_UNREAD",
+            Self::UnknownKey => "FLAW_UNKNOWN_KEY",
+            Self::WrongUse => "FLAW_WRONG_USE",
+            Self::NoAnchor => "FLAW_NO_ANCHOR",
+            Self::BrokenChain => "FLAW_BROKEN_CHAIN",
+            Self::NotYetValid => "FLAW_NOT_YET_VALID",
+            Self::Expired => "FLAW_EXPIRED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FLAW_UNSPECIFIED" => Some(Self::Unspecified),
+            "FLAW_ALTERED" => Some(Self::Altered),
+            "FLAW_BAD_SIGNATURE" => Some(Self::BadSignature),
+            "FLAW_WEAK" => Some(Self::Weak),
+            "FLAW_INCOMPLETE" => Some(Self::Incomplete),
+            "FLAW_AMBIGUOUS" => Some(Self::Ambiguous),
+            "FLAW_MALFORMED" => Some(Self::Malformed),
+            "FLAW_UNSUPPORTED" => Some(Self::Unsupported),
+            "FLAW_TOO_LARGE" => Some(Self::TooLarge),
+            "FLAW_UNREAD" => Some(Self::Unread),
+            "FLAW_UNKNOWN_KEY" => Some(Self::UnknownKey),
+            "FLAW_WRONG_USE" => Some(Self::WrongUse),
+            "FLAW_NO_ANCHOR" => Some(Self::NoAnchor),
+            "FLAW_BROKEN_CHAIN" => Some(Self::BrokenChain),
+            "FLAW_NOT_YET_VALID" => Some(Self::NotYetValid),
+            "FLAW_EXPIRED" => Some(Self::Expired),
+            _ => None,
+        }
+    }
+}
 /// What became of an execution that was not simply let be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -901,6 +1031,49 @@ impl Fate {
             "FATE_RAN" => Some(Self::Ran),
             "FATE_REFUSED" => Some(Self::Refused),
             "FATE_KILLED" => Some(Self::Killed),
+            _ => None,
+        }
+    }
+}
+/// How often one failure happened.
+/// What became of something the host cannot be booted or managed without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ClosureEvent {
+    Unspecified = 0,
+    /// The file changed and proves nothing; it is judged like any other.
+    Changed = 1,
+    /// A list denies the file, which the host does without.
+    FileDenyOverridden = 2,
+    /// Likewise the file's package.
+    PackageDenyOverridden = 3,
+    /// Likewise the file's publisher.
+    PublisherDenyOverridden = 4,
+}
+impl ClosureEvent {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CLOSURE_EVENT_UNSPECIFIED",
+            Self::Changed => "CLOSURE_EVENT_CHANGED",
+            Self::FileDenyOverridden => "CLOSURE_EVENT_FILE_DENY_OVERRIDDEN",
+            Self::PackageDenyOverridden => "CLOSURE_EVENT_PACKAGE_DENY_OVERRIDDEN",
+            Self::PublisherDenyOverridden => "CLOSURE_EVENT_PUBLISHER_DENY_OVERRIDDEN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CLOSURE_EVENT_UNSPECIFIED" => Some(Self::Unspecified),
+            "CLOSURE_EVENT_CHANGED" => Some(Self::Changed),
+            "CLOSURE_EVENT_FILE_DENY_OVERRIDDEN" => Some(Self::FileDenyOverridden),
+            "CLOSURE_EVENT_PACKAGE_DENY_OVERRIDDEN" => Some(Self::PackageDenyOverridden),
+            "CLOSURE_EVENT_PUBLISHER_DENY_OVERRIDDEN" => {
+                Some(Self::PublisherDenyOverridden)
+            }
             _ => None,
         }
     }
@@ -943,7 +1116,7 @@ pub struct TrustRules {
 /// A whole policy, sent as one head and then its records in parts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PolicySnapshot {
-    #[prost(oneof = "policy_snapshot::Part", tags = "1, 2, 3")]
+    #[prost(oneof = "policy_snapshot::Part", tags = "1, 2, 3, 4")]
     pub part: ::core::option::Option<policy_snapshot::Part>,
 }
 /// Nested message and enum types in `PolicySnapshot`.
@@ -959,6 +1132,9 @@ pub mod policy_snapshot {
         /// Last: everything was sent.
         #[prost(message, tag = "3")]
         End(super::PolicySnapshotEnd),
+        /// Between head and records, where there are any: rules on some versions of packages, at most 256 KiB. The root covers them.
+        #[prost(bytes, tag = "4")]
+        VersionRules(::prost::bytes::Bytes),
     }
 }
 /// Marks the end of a snapshot, so that a cut stream is never taken for a short policy.
@@ -985,6 +1161,9 @@ pub struct PolicyDelta {
     /// Keys to remove, at most 1 MiB of 34-byte keys in order.
     #[prost(bytes = "bytes", tag = "5")]
     pub removals: ::prost::bytes::Bytes,
+    /// All version rules of the later policy, at most 256 KiB; absent when they are the same.
+    #[prost(bytes = "bytes", optional, tag = "6")]
+    pub version_rules: ::core::option::Option<::prost::bytes::Bytes>,
 }
 /// From the host.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1163,9 +1342,15 @@ pub struct HostSettings {
     /// below it.
     #[prost(bytes = "bytes", repeated, tag = "8")]
     pub trusted_mounts: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// With exec+open, programs that run what they read, at most 64 words of at most 255 bytes: NAME\[:SUFFIX...\]\[:-OPTION...\].
+    #[prost(string, repeated, tag = "9")]
+    pub interpreters: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Path prefixes no exec+open coverage looks at, though scans do, at most 256 of at most 4095 bytes. Never applied to executions.
+    #[prost(bytes = "bytes", repeated, tag = "10")]
+    pub open_exclusions: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
     /// Fingerprints of the repository keys that count for package archives, at most 64 of 20 or 32 bytes; none: the keys the host's own
     /// package manager uses.
-    #[prost(bytes = "bytes", repeated, tag = "9")]
+    #[prost(bytes = "bytes", repeated, tag = "11")]
     pub archive_keys: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// Whether a policy was taken.

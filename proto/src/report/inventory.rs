@@ -27,6 +27,8 @@ pub struct InventorySource {
     pub executed: u64,
     /// Candidates at its paths whose content is not its own.
     pub modified: u64,
+    /// A whole scan counted them; otherwise executions alone did.
+    pub scanned: bool,
 }
 
 /// Sources and their counts.

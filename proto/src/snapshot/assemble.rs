@@ -1,10 +1,10 @@
-//! A snapshot as it arrives: one head, records, one end. Nothing is taken before the end, and nothing after a refusal.
+//! A snapshot as it arrives: one head, version rules if any, records, one end. Nothing is taken before the end, and nothing after a refusal.
 
 use bytes::Bytes;
 use doorward_policy::ProfileId;
 
 use super::policy::{RecordBytes, read_rising};
-use super::{Policy, PolicyVerifier, Position, Refusal, SignedHead};
+use super::{Policy, PolicyVerifier, Position, Refusal, SignedHead, VersionRules};
 use crate::limit::RECORDS_MAX;
 
 /// A part of a snapshot on its way.
@@ -12,6 +12,8 @@ use crate::limit::RECORDS_MAX;
 pub enum Part {
     /// First.
     Head(SignedHead),
+    /// Then, at most once and before all records, the version rules.
+    VersionRules(Bytes),
     /// Then records in order, a whole number of them.
     Records(Bytes),
     /// Last.
@@ -27,7 +29,7 @@ pub enum Part {
 pub struct Assembler {
     verifier: PolicyVerifier,
     profile: ProfileId,
-    open: Option<(SignedHead, Vec<RecordBytes>)>,
+    open: Option<(SignedHead, VersionRules, Vec<RecordBytes>)>,
 }
 
 impl Assembler {
@@ -52,22 +54,28 @@ impl Assembler {
         match (part, open) {
             (Part::Head(signed), None) => {
                 self.believe(&signed, current)?;
-                self.open = Some((signed, Vec::new()));
+                self.open = Some((signed, VersionRules::default(), Vec::new()));
                 Ok(None)
             }
-            (Part::Records(bytes), Some((signed, mut records))) => {
+            (Part::VersionRules(bytes), Some((signed, rules, records))) if rules.bytes().is_empty() && records.is_empty() => {
+                self.open = Some((signed, VersionRules::read(&bytes)?, records));
+                Ok(None)
+            }
+            (Part::Records(bytes), Some((signed, rules, mut records))) => {
                 append(&signed, &mut records, &bytes)?;
-                self.open = Some((signed, records));
+                self.open = Some((signed, rules, records));
                 Ok(None)
             }
-            (Part::End { count }, Some((signed, records))) => {
+            (Part::End { count }, Some((signed, rules, records))) => {
                 if count != signed.head.count {
                     return Err(Refusal::Short { expected: signed.head.count, got: count });
                 }
                 not_newer(&signed, current)?;
-                Policy::from_believed(signed, records).map(Some)
+                Policy::from_believed(signed, rules, records).map(Some)
             }
-            (Part::Head(_), Some(_)) | (Part::Records(_) | Part::End { .. }, None) => Err(Refusal::OutOfTurn),
+            (Part::Head(_) | Part::VersionRules(_), Some(_)) | (Part::VersionRules(_) | Part::Records(_) | Part::End { .. }, None) => {
+                Err(Refusal::OutOfTurn)
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::assemble::not_newer;
 use super::policy::{RecordBytes, key, read_rising};
-use super::{Policy, PolicyVerifier, Position, Record, Refusal, SignedHead};
+use super::{Policy, PolicyVerifier, Position, Record, Refusal, SignedHead, VersionRules};
 use crate::limit::{PART_BYTES_MAX, RECORDS_MAX};
 
 /// Bytes of a removal: a record's key, kind and scope.
@@ -21,6 +21,8 @@ pub struct Delta {
     pub base_revision: u64,
     /// The later policy's head.
     pub head: SignedHead,
+    /// All version rules of the later policy; `None` when they are the same.
+    pub version_rules: Option<Bytes>,
     /// Records to add or replace, in order.
     pub upserts: Bytes,
     /// Removals, in order.
@@ -57,7 +59,9 @@ impl Policy {
         }
         let Position { epoch, revision } = self.head().position();
         let (upserts, removals) = (upserts.into(), removals.into());
-        Some(Delta { base_epoch: epoch, base_revision: revision, head: *later.signed_head(), upserts, removals })
+        let is_same = self.version_rules() == later.version_rules();
+        let version_rules = (!is_same).then(|| later.version_rules().bytes().clone());
+        Some(Delta { base_epoch: epoch, base_revision: revision, head: *later.signed_head(), version_rules, upserts, removals })
     }
 
     /// Takes a step. Gives the later policy, which is the one its snapshot would give; this one stays as it is.
@@ -80,7 +84,8 @@ impl Policy {
         let mut upserts = Vec::new();
         read_rising(&delta.upserts, None, |record| upserts.push(record))?;
         let removals = read_removals(&delta.removals)?;
-        Self::from_believed(delta.head, merge(self.record_bytes(), &upserts, removals))
+        let version_rules = delta.version_rules.as_ref().map_or_else(|| Ok(self.version_rules().clone()), VersionRules::read)?;
+        Self::from_believed(delta.head, version_rules, merge(self.record_bytes(), &upserts, removals))
     }
 }
 

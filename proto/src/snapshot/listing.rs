@@ -1,8 +1,8 @@
 //! Asking a policy about a file or a source.
 
-use doorward_policy::{Class, Listing, PackageManager, Reputation, Scope, Sha256, SourceKey};
+use doorward_policy::{Class, Listing, PackageManager, Reputation, Scope, Sha256, SourceKey, SourceRule, listing};
 
-use super::{Policy, Record, RecordKind, source_record_key};
+use super::{Policy, Record, RecordKind, RecordScope, VersionRule, source_record_key};
 
 /// Everything a policy says of one file. Where several scopes speak, the widest counts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,29 +53,28 @@ impl Policy {
         listing
     }
 
-    /// How the policy stands towards a package, whatever its version.
+    /// How the policy stands towards a package in this version.
     #[must_use]
-    pub fn package(&self, manager: PackageManager, name: &str) -> Listing {
-        self.source(&SourceKey::package(manager, name), RecordKind::PackageAllowed, RecordKind::PackageDenied)
+    pub fn package(&self, manager: PackageManager, name: &str, version: &str) -> Listing {
+        self.source(&SourceKey::package(manager, name), Some((manager, version)))
     }
 
     /// How the policy stands towards a publisher.
     #[must_use]
     pub fn publisher(&self, fingerprint: &Sha256) -> Listing {
-        self.source(&SourceKey::publisher(fingerprint), RecordKind::PublisherAllowed, RecordKind::PublisherDenied)
+        self.source(&SourceKey::publisher(fingerprint), None)
     }
 
-    /// A deny in any scope that applies beats an allow in any other.
-    fn source(&self, key: &SourceKey, allowed: RecordKind, denied: RecordKind) -> Listing {
-        let mut listing = Listing::Unlisted;
-        for record in self.records_of(&source_record_key(key)) {
-            if record.kind() == denied {
-                return Listing::Denied;
-            }
-            if record.kind() == allowed {
-                listing = Listing::Allowed;
-            }
-        }
-        listing
+    fn source(&self, key: &SourceKey, version: Option<(PackageManager, &str)>) -> Listing {
+        let key = source_record_key(key);
+        let of_all_versions = self.records_of(&key).filter_map(|record| {
+            let denies = match record.kind() {
+                RecordKind::PackageDenied | RecordKind::PublisherDenied => true,
+                RecordKind::PackageAllowed | RecordKind::PublisherAllowed => false,
+                _ => return None,
+            };
+            Some(SourceRule { is_global: record.scope() == RecordScope::Global, denies, versions: None })
+        });
+        listing(version, of_all_versions.chain(self.version_rules().of(&key).map(VersionRule::rule)))
     }
 }

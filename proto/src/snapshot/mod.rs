@@ -5,6 +5,7 @@
 //! A record is 40 bytes: key (32, a file's SHA-256 or the SHA-256 of a source key's preimage), kind (1), scope (1), flags (6). Records
 //! rise strictly by their first 34 bytes. The first byte of the key is the record's bucket; the root is
 //! `BLAKE3("doorward/policy-root/v1" ‖ BLAKE3(bucket 0) ‖ … ‖ BLAKE3(bucket 255))`, each bucket hashed as the bytes of its records.
+//! Where there are version rules, `‖ BLAKE3(their bytes)` follows the last bucket.
 
 mod assemble;
 mod delta;
@@ -16,6 +17,7 @@ mod policy;
 mod record;
 mod refusal;
 mod root;
+mod version_rule;
 
 pub use assemble::{Assembler, Part};
 pub use delta::{Delta, REMOVAL_BYTES};
@@ -25,3 +27,4 @@ pub use listing::FileListing;
 pub use policy::Policy;
 pub use record::{Record, RecordKind, RecordScope, source_record_key};
 pub use refusal::Refusal;
+pub use version_rule::{VersionRule, VersionRules};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use doorward_policy::{ProfileId, TrustRules};
 
 use super::root::root;
-use super::{Head, Part, PolicySigner, Position, Record, Refusal, SignedHead};
+use super::{Head, Part, PolicySigner, Position, Record, Refusal, SignedHead, VersionRules};
 use crate::limit::{PART_BYTES_MAX, RECORDS_MAX};
 
 /// A record as it stands in memory, on the wire and in the file.
@@ -17,6 +17,7 @@ const PART_RECORDS_MAX: usize = PART_BYTES_MAX / Record::BYTES;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Policy {
     signed: SignedHead,
+    version_rules: VersionRules,
     records: Vec<RecordBytes>,
 }
 
@@ -30,8 +31,8 @@ impl Policy {
     /// The policy before any was published: no record, position 0.0, not signed. It is older than every published one.
     #[must_use]
     pub fn empty(profile: ProfileId, rules: TrustRules) -> Self {
-        let head = Head { profile, epoch: 0, revision: 0, count: 0, root: root(&[]), rules };
-        Self { signed: SignedHead { head, signature: [0; 64] }, records: Vec::new() }
+        let head = Head { profile, epoch: 0, revision: 0, count: 0, root: root(&[], &[]), rules };
+        Self { signed: SignedHead { head, signature: [0; 64] }, version_rules: VersionRules::default(), records: Vec::new() }
     }
 
     /// Makes and signs a policy from records in any order. Of records with equal key, kind and scope one with the highest threat
@@ -46,6 +47,21 @@ impl Policy {
         records: impl IntoIterator<Item = Record>,
         signer: &PolicySigner,
     ) -> Result<Self, Refusal> {
+        Self::publish_with(profile, position, rules, VersionRules::default(), records, signer)
+    }
+
+    /// As [`Policy::publish`], with rules on some versions of packages.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLarge`] for more than [`RECORDS_MAX`] records.
+    pub fn publish_with(
+        profile: ProfileId,
+        position: Position,
+        rules: TrustRules,
+        version_rules: VersionRules,
+        records: impl IntoIterator<Item = Record>,
+        signer: &PolicySigner,
+    ) -> Result<Self, Refusal> {
         let mut records: Vec<_> = records.into_iter().map(|record| record.to_bytes()).collect();
         records.sort_unstable_by(|a, b| key(a).cmp(key(b)).then_with(|| b.cmp(a)));
         records.dedup_by(|later, earlier| key(later) == key(earlier));
@@ -53,22 +69,22 @@ impl Policy {
             return Err(Refusal::TooLarge);
         }
         let Position { epoch, revision } = position;
-        let head = Head { profile, epoch, revision, count: records.len() as u64, root: root(&records), rules };
-        Ok(Self { signed: signer.sign(head), records })
+        let head = Head { profile, epoch, revision, count: records.len() as u64, root: root(&records, version_rules.bytes()), rules };
+        Ok(Self { signed: signer.sign(head), version_rules, records })
     }
 
-    /// Takes records for the head's, if they are. The caller has verified the head's signature.
-    pub(super) fn from_believed(signed: SignedHead, records: Vec<RecordBytes>) -> Result<Self, Refusal> {
+    /// Takes version rules and records for the head's, if they are. The caller has verified the head's signature.
+    pub(super) fn from_believed(signed: SignedHead, version_rules: VersionRules, records: Vec<RecordBytes>) -> Result<Self, Refusal> {
         let got = records.len() as u64;
         match got.cmp(&signed.head.count) {
             std::cmp::Ordering::Less => return Err(Refusal::Short { expected: signed.head.count, got }),
             std::cmp::Ordering::Greater => return Err(Refusal::Surplus { expected: signed.head.count }),
             std::cmp::Ordering::Equal => {}
         }
-        if root(&records) != signed.head.root {
+        if root(&records, version_rules.bytes()) != signed.head.root {
             return Err(Refusal::WrongRoot);
         }
-        Ok(Self { signed, records })
+        Ok(Self { signed, version_rules, records })
     }
 
     /// The facts that were signed.
@@ -89,6 +105,12 @@ impl Policy {
         &self.signed.head.rules
     }
 
+    /// Rules on some versions of packages.
+    #[must_use]
+    pub const fn version_rules(&self) -> &VersionRules {
+        &self.version_rules
+    }
+
     /// Every record, in order.
     pub fn records(&self) -> impl ExactSizeIterator<Item = Record> {
         self.records.iter().map(known)
@@ -100,11 +122,12 @@ impl Policy {
         self.records[start..].iter().take_while(move |record| record[..32] == record_key[..]).map(known)
     }
 
-    /// The policy as it is sent: head, records in parts of at most [`PART_BYTES_MAX`], end.
+    /// The policy as it is sent: head, version rules where there are any, records in parts of at most [`PART_BYTES_MAX`], end.
     pub fn parts(&self) -> impl Iterator<Item = Part> {
         let records = self.records.chunks(PART_RECORDS_MAX).map(|chunk| Part::Records(Bytes::copy_from_slice(chunk.as_flattened())));
         let end = Part::End { count: self.signed.head.count };
-        std::iter::once(Part::Head(self.signed)).chain(records).chain(std::iter::once(end))
+        let version_rules = Some(self.version_rules.bytes().clone()).filter(|bytes| !bytes.is_empty()).map(Part::VersionRules);
+        std::iter::once(Part::Head(self.signed)).chain(version_rules).chain(records).chain(std::iter::once(end))
     }
 
     pub(super) fn record_bytes(&self) -> &[RecordBytes] {

@@ -51,8 +51,11 @@ pub enum Refusal {
     /// A record whose kind, scope or flags this program has no meaning for: a later CMS. Ignoring it could ignore a deny.
     #[error("record of unknown kind {0} (or with unknown scope or flags): this agent is too old for it")]
     UnknownRecordKind(u8),
-    /// More records than [`crate::limit::RECORDS_MAX`].
-    #[error("more records than any policy may have")]
+    /// A version rule this program has no meaning for: a later CMS. Ignoring it could ignore a deny.
+    #[error("version rule of unknown form: this agent is too old for it")]
+    UnknownVersionRule,
+    /// More records than [`crate::limit::RECORDS_MAX`], or more version rules than there may be.
+    #[error("more records or version rules than any policy may have")]
     TooLarge,
     /// A part that cannot come now: records before a head, or a second head.
     #[error("parts out of turn")]

@@ -69,7 +69,7 @@ proptest! {
     #[test]
     fn any_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
         prop_assert!(decode(&bytes).is_err());
-        let mut named = b"doorward policy file 1\n".to_vec();
+        let mut named = b"doorward policy file 2\n".to_vec();
         named.extend(bytes);
         prop_assert!(decode(&named).is_err());
     }

@@ -8,8 +8,8 @@ use doorward_proto::convert::Fault;
 use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, RenewRequest, RenewResponse};
 use doorward_proto::limit;
 use doorward_proto::report::{
-    Batch, Coverage, FailureCount, Full, Health, Inventory, InventorySource, LiveProcess, Observation, Process, ReportBody, Source, Turned,
-    Uncovered, Unjudged,
+    Batch, ClosureNews, Coverage, FailureCount, Full, Health, Inventory, InventorySource, LiveProcess, Observation, Process, ReportBody,
+    Source, Turned, Uncovered, Unjudged,
 };
 use doorward_proto::uplink::{
     AgentMessage, CmsMessage, CommandResult, Hello, HostSettings, PolicyState, SettingsState, StartScan, Verdict, Welcome,
@@ -111,7 +111,7 @@ fn uncovered() -> Uncovered {
 }
 
 fn source() -> InventorySource {
-    InventorySource { source: Source::Package(sample::package()), files: 1, executed: 0, modified: 0 }
+    InventorySource { source: Source::Package(sample::package()), files: 1, executed: 0, modified: 0, scanned: true }
 }
 
 fn turned() -> Turned {
@@ -158,6 +158,8 @@ fn limits_of_reports() -> Vec<Limit> {
         limit!("Observation.path", PATH_BYTES_MAX, Observation, v1::Observation, sample::observation(), path = path, blob),
         limit!("Unjudged.path", PATH_BYTES_MAX, Unjudged, v1::Unjudged, sample::unjudged(), path = path, blob),
         limit!("Unjudged.reason", WORD_BYTES_MAX, Unjudged, v1::Unjudged, sample::unjudged(), reason = text, text),
+        limit!("ClosureNews.path", PATH_BYTES_MAX, ClosureNews, v1::ClosureNews, sample::closure(), path = path, blob),
+        limit!("ClosureNews.source", NAME_BYTES_MAX, ClosureNews, v1::ClosureNews, sample::closure(), source = some_text, text),
         limit!("Uncovered.mount_point", PATH_BYTES_MAX, Uncovered, v1::Uncovered, uncovered(), mount_point = path, blob),
         limit!("Uncovered.filesystem", WORD_BYTES_MAX, Uncovered, v1::Uncovered, uncovered(), filesystem = text, text),
         limit!("Uncovered.reason", SENTENCE_BYTES_MAX, Uncovered, v1::Uncovered, uncovered(), reason = text, text),
@@ -184,6 +186,10 @@ fn limits_of_the_stream() -> Vec<Limit> {
         limit!("HostSettings.exclusions", EXCLUSIONS_MAX, HostSettings, v1::HostSettings, HostSettings::default(), exclusions = paths, wire_paths),
         limit!("HostSettings.trusted_mounts", TRUSTED_MOUNTS_MAX, HostSettings, v1::HostSettings, HostSettings::default(),
             trusted_mounts = |count| vec![PathBytes::new("/srv"); count], |count| vec![Bytes::from_static(b"/srv"); count]),
+        limit!("HostSettings.interpreters", INTERPRETERS_MAX, HostSettings, v1::HostSettings, HostSettings::default(),
+            interpreters = |count| vec!["sh".parse().unwrap(); count], |count| vec!["sh".to_owned(); count]),
+        limit!("HostSettings.open_exclusions", EXCLUSIONS_MAX, HostSettings, v1::HostSettings, HostSettings::default(),
+            open_exclusions = paths, wire_paths),
         limit!("HostSettings.archive_keys", ARCHIVE_KEYS_MAX, HostSettings, v1::HostSettings, HostSettings::default(),
             archive_keys = |count| vec![KeyFingerprint::V4([1; 20]); count], |count| vec![Bytes::from_static(&[1; 20]); count]),
         limit!("PolicyState.refused", SENTENCE_BYTES_MAX, PolicyState, v1::PolicyState,
@@ -262,6 +268,11 @@ fn elements_of_lists_have_limits_too() {
     long(HostSettings::try_from(settings).unwrap_err(), "HostSettings.exclusions", path_max);
     let settings = v1::HostSettings { trusted_mounts: long_path(), ..v1::HostSettings::from(HostSettings::default()) };
     long(HostSettings::try_from(settings).unwrap_err(), "HostSettings.trusted_mounts", path_max);
+    let settings = v1::HostSettings { open_exclusions: long_path(), ..v1::HostSettings::from(HostSettings::default()) };
+    long(HostSettings::try_from(settings).unwrap_err(), "HostSettings.open_exclusions", path_max);
+    let settings = v1::HostSettings { interpreters: vec!["/bin/sh".to_owned()], ..v1::HostSettings::from(HostSettings::default()) };
+    let refusal = HostSettings::try_from(settings).unwrap_err();
+    assert_eq!(refusal, ConvertError { field: "HostSettings.interpreters", fault: Fault::Malformed });
     let scan = v1::StartScan { roots: long_path(), ..v1::StartScan::from(start_scan()) };
     long(StartScan::try_from(scan).unwrap_err(), "StartScan.roots", path_max);
     let hello = v1::Hello { capabilities: vec![long_word()], ..v1::Hello::from(sample::hello()) };

@@ -12,4 +12,5 @@ mod snapshot;
 mod strategy;
 mod tls;
 mod token;
+mod version_rule;
 mod word;

@@ -194,10 +194,10 @@ fn a_denied_source_is_denied_whoever_allowed_it() {
             Record::source(&publisher, RecordKind::PublisherDenied, RecordScope::Global),
         ],
     );
-    assert_eq!(policy.package(PackageManager::Dpkg, "bash"), Listing::Allowed);
-    assert_eq!(policy.package(PackageManager::Rpm, "bash"), Listing::Unlisted, "another manager, another package");
-    assert_eq!(policy.package(PackageManager::Dpkg, "nmap"), Listing::Denied);
-    assert_eq!(policy.package(PackageManager::Dpkg, "zsh"), Listing::Unlisted);
+    assert_eq!(policy.package(PackageManager::Dpkg, "bash", "1"), Listing::Allowed);
+    assert_eq!(policy.package(PackageManager::Rpm, "bash", "1"), Listing::Unlisted, "another manager, another package");
+    assert_eq!(policy.package(PackageManager::Dpkg, "nmap", "1"), Listing::Denied);
+    assert_eq!(policy.package(PackageManager::Dpkg, "zsh", "1"), Listing::Unlisted);
     assert_eq!(policy.publisher(&file(5)), Listing::Denied);
     assert_eq!(policy.publisher(&file(6)), Listing::Unlisted);
 }

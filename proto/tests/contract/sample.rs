@@ -3,9 +3,12 @@
 use bytes::Bytes;
 use doorward_policy::{
     Evidence, FileKind, Fit, HostId, Level, PackageEvidence, PackageManager, PathBytes, ProfileId, PublisherEvidence, Sha256, Signing, Use,
+    Validity,
 };
 use doorward_proto::enrollment::HostFacts;
-use doorward_proto::report::{Denial, Fate, FileFacts, LiveProcess, Observation, Process, Report, ReportBody, Unjudged};
+use doorward_proto::report::{
+    ClosureEvent, ClosureNews, Denial, Fate, FileFacts, LiveProcess, Observation, Process, Report, ReportBody, Unjudged,
+};
 use doorward_proto::uplink::{Hello, Verdict, VerdictDecision};
 use uuid::Uuid;
 
@@ -44,6 +47,10 @@ pub(crate) fn publisher() -> PublisherEvidence {
         valid: true,
         chain_trusted: true,
         public_authority: false,
+        flaw: None,
+        signed_at: Some(1),
+        validity: Some(Validity { from: 0, until: 2 }),
+        chain: vec!["Example CA".into()],
     }
 }
 
@@ -79,6 +86,7 @@ pub(crate) fn observation() -> Observation {
         evidence: Evidence::default(),
         process: None,
         user_writable_folder: false,
+        layer: None,
     }
 }
 
@@ -95,6 +103,16 @@ pub(crate) fn unjudged() -> Unjudged {
         first_observed_at: NEW_YEAR,
         last_observed_at: NEW_YEAR,
         count: 1,
+    }
+}
+
+pub(crate) fn closure() -> ClosureNews {
+    ClosureNews {
+        path: PathBytes::new(*b"/usr/bin/dash"),
+        file: Sha256::new([7; 32]),
+        event: ClosureEvent::PackageDenyOverridden,
+        source: Some("dash".into()),
+        observed_at: NEW_YEAR,
     }
 }
 

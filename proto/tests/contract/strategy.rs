@@ -1,13 +1,14 @@
 //! Any domain value, within the contract's limits. Texts are any text, paths any bytes, numbers any number.
 
+use doorward_policy::evidence::CHAIN_NAMES_MAX;
 use doorward_policy::{
-    Blake3, Evidence, FileKind, Fit, HostId, KeyFingerprint, Level, Md5, Mode, PackageEvidence, PackageManager, PathBytes, ProfileId,
-    PublisherEvidence, ScanId, Sha1, Sha256, Signing, SourceKey, Status, TrustRules, UnverifiedAction, Use,
+    Blake3, Evidence, FileKind, Fit, Flaw, HostId, Interpreter, KeyFingerprint, Level, Md5, Mode, PackageEvidence, PackageManager,
+    PathBytes, ProfileId, PublisherEvidence, ScanId, Sha1, Sha256, Signing, SourceKey, Status, TrustRules, UnverifiedAction, Use, Validity,
 };
 use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, RenewRequest, RenewResponse};
 use doorward_proto::report::{
-    Batch, Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, LiveProcess, Observation, Process, Report,
-    ReportBody, Source, Turned, Uncovered, Unjudged,
+    Batch, ClosureEvent, ClosureNews, Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, Layer,
+    LiveProcess, Observation, Process, Report, ReportBody, Source, Turned, Uncovered, Unjudged,
 };
 use doorward_proto::snapshot::{Delta, Head, Part, REMOVAL_BYTES, Record, RecordKind, RecordScope, SignedHead};
 use doorward_proto::uplink::{
@@ -59,16 +60,29 @@ fn package() -> impl Strategy<Value = PackageEvidence> {
         select(vec![PackageManager::Dpkg, PackageManager::Rpm]),
         [text(255), text(255), text(255)],
         select(vec![Level::Database, Level::Signed]),
-        select(vec![Fit::Match, Fit::Modified, Fit::NoDigest]),
+        select(vec![Fit::Match, Fit::Modified, Fit::NoDigest, Fit::Compiled]),
     )
         .prop_map(|(manager, [name, version, origin], level, fit)| PackageEvidence { manager, name, version, origin, level, fit })
 }
 
 fn publisher() -> impl Strategy<Value = PublisherEvidence> {
     let signing = vec![Signing::Authenticode, Signing::Jar, Signing::KernelModule, Signing::Ima, Signing::Pgp];
-    (select(signing), text(255), sha256(), any::<[bool; 3]>()).prop_map(|(signing, name, fingerprint, [valid, trusted, public])| {
-        PublisherEvidence { signing, name, fingerprint, valid, chain_trusted: trusted, public_authority: public }
-    })
+    let outcome = (any::<[bool; 3]>(), of(select(Flaw::ALL.to_vec())), any::<Option<i64>>());
+    let certificate = (any::<Option<[i64; 2]>>(), vec(text(255), 0..=CHAIN_NAMES_MAX));
+    (select(signing), text(255), sha256(), outcome, certificate).prop_map(
+        |(signing, name, fingerprint, ([valid, trusted, public], flaw, signed_at), (validity, chain))| PublisherEvidence {
+            signing,
+            name,
+            fingerprint,
+            valid,
+            chain_trusted: trusted,
+            public_authority: public,
+            flaw,
+            signed_at,
+            validity: validity.map(|[from, until]| Validity { from, until }),
+            chain,
+        },
+    )
 }
 
 fn source() -> impl Strategy<Value = Source> {
@@ -117,18 +131,22 @@ pub(crate) fn observation() -> impl Strategy<Value = Observation> {
     let usage = prop_oneof![Just(Use::Execute), of(sha256()).prop_map(|opener| Use::Load { opener }), Just(Use::Scan)];
     let evidence = (of(package()), of(publisher())).prop_map(|(package, publisher)| Evidence { package, publisher });
     let met = (path(), usage, of(uuid().prop_map(ScanId::new)), any::<[i64; 2]>(), any::<u64>());
-    (file_facts(), met, evidence, of(process()), any::<bool>()).prop_map(
-        |(file, (path, usage, scan, [first_observed_at, last_observed_at], count), evidence, process, user_writable_folder)| Observation {
-            file,
-            path,
-            usage,
-            scan,
-            first_observed_at,
-            last_observed_at,
-            count,
-            evidence,
-            process,
-            user_writable_folder,
+    let place = (any::<bool>(), of((any::<bool>(), path()).prop_map(|(upper, folder)| Layer { upper, folder })));
+    (file_facts(), met, evidence, of(process()), place).prop_map(
+        |(file, (path, usage, scan, [first_observed_at, last_observed_at], count), evidence, process, (user_writable_folder, layer))| {
+            Observation {
+                file,
+                path,
+                usage,
+                scan,
+                first_observed_at,
+                last_observed_at,
+                count,
+                evidence,
+                process,
+                user_writable_folder,
+                layer,
+            }
         },
     )
 }
@@ -144,11 +162,12 @@ fn coverage() -> impl Strategy<Value = Coverage> {
 }
 
 fn inventory() -> impl Strategy<Value = Inventory> {
-    let counted = (source(), any::<[u64; 3]>()).prop_map(|(source, [files, executed, modified])| InventorySource {
+    let counted = (source(), any::<[u64; 3]>(), any::<bool>()).prop_map(|(source, [files, executed, modified], scanned)| InventorySource {
         source,
         files,
         executed,
         modified,
+        scanned,
     });
     (vec(counted, 0..4), any::<bool>()).prop_map(|(sources, complete)| Inventory { sources, complete })
 }
@@ -181,6 +200,18 @@ fn unjudged() -> impl Strategy<Value = Unjudged> {
     )
 }
 
+fn closure() -> impl Strategy<Value = ClosureNews> {
+    use ClosureEvent::{Changed, FileDenyOverridden, PackageDenyOverridden, PublisherDenyOverridden};
+    let event = select(vec![Changed, FileDenyOverridden, PackageDenyOverridden, PublisherDenyOverridden]);
+    (path(), any::<[u8; 32]>(), event, some_text(255), any::<i64>()).prop_map(|(path, file, event, source, observed_at)| ClosureNews {
+        path,
+        file: Sha256::new(file),
+        event,
+        source,
+        observed_at,
+    })
+}
+
 fn health() -> impl Strategy<Value = Health> {
     let failure = (text(64), any::<u64>()).prop_map(|(reason, count)| FailureCount { reason, count });
     (any::<u64>(), any::<u64>(), vec(failure, 0..4)).prop_map(|(pending, dropped, failures)| Health { pending, dropped, failures })
@@ -197,6 +228,7 @@ pub(crate) fn report_body() -> impl Strategy<Value = ReportBody> {
         turned().prop_map(ReportBody::Turned),
         health().prop_map(ReportBody::Health),
         unjudged().prop_map(ReportBody::Unjudged),
+        closure().prop_map(ReportBody::Closure),
     ]
 }
 
@@ -307,6 +339,8 @@ fn settings() -> impl Strategy<Value = HostSettings> {
         vec(path(), 0..4),
         any::<bool>(),
         vec(mount_point(), 0..4),
+        (0..=Interpreter::usual().len()).prop_map(|count| Interpreter::usual().into_iter().take(count).collect()),
+        vec(path(), 0..4),
         vec(select(vec![KeyFingerprint::V4([3; 20]), KeyFingerprint::V6([4; 32])]), 0..4),
     )
         .prop_map(
@@ -319,6 +353,8 @@ fn settings() -> impl Strategy<Value = HostSettings> {
                 exclusions,
                 kill_on_bad_verdict,
                 trusted_mounts,
+                interpreters,
+                open_exclusions,
                 archive_keys,
             )| {
                 HostSettings {
@@ -330,6 +366,8 @@ fn settings() -> impl Strategy<Value = HostSettings> {
                     exclusions,
                     kill_on_bad_verdict,
                     trusted_mounts,
+                    interpreters,
+                    open_exclusions,
                     archive_keys,
                 }
             },
@@ -385,11 +423,20 @@ pub(crate) fn cms_message() -> impl Strategy<Value = CmsMessage> {
         .prop_map(|([protocol, window], cms_version, acknowledged, now)| Welcome { protocol, cms_version, acknowledged, window, now });
     let part = prop_oneof![
         signed_head().prop_map(Part::Head),
+        elements(1).prop_map(Part::VersionRules),
         elements(Record::BYTES).prop_map(Part::Records),
         any::<u64>().prop_map(|count| Part::End { count }),
     ];
-    let delta = (any::<[u64; 2]>(), signed_head(), elements(Record::BYTES), elements(REMOVAL_BYTES))
-        .prop_map(|([base_epoch, base_revision], head, upserts, removals)| Delta { base_epoch, base_revision, head, upserts, removals });
+    let delta = (any::<[u64; 2]>(), signed_head(), of(elements(1)), elements(Record::BYTES), elements(REMOVAL_BYTES)).prop_map(
+        |([base_epoch, base_revision], head, version_rules, upserts, removals)| Delta {
+            base_epoch,
+            base_revision,
+            head,
+            version_rules,
+            upserts,
+            removals,
+        },
+    );
     prop_oneof![
         welcome.prop_map(CmsMessage::Welcome),
         any::<u64>().prop_map(CmsMessage::Acknowledge),

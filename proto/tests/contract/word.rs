@@ -2,7 +2,7 @@
 
 use doorward_policy::{PackageEvidence, PublisherEvidence, TrustRules};
 use doorward_proto::convert::Fault;
-use doorward_proto::report::{Denial, FileFacts, LiveProcess, Observation, Report, Unjudged};
+use doorward_proto::report::{ClosureNews, Denial, FileFacts, LiveProcess, Observation, Report, Unjudged};
 use doorward_proto::snapshot::Part;
 use doorward_proto::uplink::{AgentMessage, CmsMessage, Command, HostSettings, ScanProgress, Verdict, VerdictDecision};
 use doorward_proto::{ConvertError, v1};
@@ -19,7 +19,7 @@ fn settings() -> v1::HostSettings {
 #[test]
 fn unknown_members_are_refused_by_field() {
     type Convert = fn(i32) -> Result<(), ConvertError>;
-    let table: [(&str, Convert); 15] = [
+    let table: [(&str, Convert); 17] = [
         ("FileFacts.kind", |kind| FileFacts::try_from(v1::FileFacts { kind, ..sample::observation().file.into() }).map(drop)),
         ("Observation.use", |r#use| Observation::try_from(v1::Observation { r#use, ..sample::observation().into() }).map(drop)),
         ("PackageEvidence.manager", |manager| {
@@ -30,8 +30,12 @@ fn unknown_members_are_refused_by_field() {
         ("PublisherEvidence.signing", |signing| {
             PublisherEvidence::try_from(v1::PublisherEvidence { signing, ..sample::publisher().into() }).map(drop)
         }),
+        ("PublisherEvidence.flaw", |flaw| {
+            PublisherEvidence::try_from(v1::PublisherEvidence { flaw: Some(flaw), ..sample::publisher().into() }).map(drop)
+        }),
         ("Denial.fate", |fate| Denial::try_from(v1::Denial { fate, ..sample::denial().into() }).map(drop)),
         ("Unjudged.fate", |fate| Unjudged::try_from(v1::Unjudged { fate, ..sample::unjudged().into() }).map(drop)),
+        ("ClosureNews.event", |event| ClosureNews::try_from(v1::ClosureNews { event, ..sample::closure().into() }).map(drop)),
         ("LiveProcess.fate", |fate| LiveProcess::try_from(v1::LiveProcess { fate, ..sample::live().into() }).map(drop)),
         ("Verdict.status", |status| Verdict::try_from(v1::Verdict { status, ..sample::verdict().into() }).map(drop)),
         ("HostSettings.mode", |mode| HostSettings::try_from(v1::HostSettings { mode, ..settings() }).map(drop)),

@@ -1,5 +1,5 @@
-//! Standard error behind a bounded queue: a pipe that nobody reads, or a disk that does not answer, costs log lines and holds up
-//! nobody who logs.
+//! Standard error, or the journal's socket, behind a bounded queue: a pipe that nobody reads, a journal that stands still, or a disk
+//! that does not answer, costs log lines and holds up nobody who logs.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -9,6 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::journal::Socket;
 
 /// Lines that may wait to be written; what comes on top is dropped and counted.
 const LINES_MAX: usize = 1_024;
@@ -29,17 +31,65 @@ enum Item {
     Flush(SyncSender<()>),
 }
 
+/// Where they come out.
+trait Target: Send + 'static {
+    fn put(&mut self, line: &[u8]) -> io::Result<()>;
+    /// Says something that nobody logged.
+    fn tell(&mut self, message: &str) -> io::Result<()>;
+}
+
+struct Stream<W>(W);
+
+impl<W: Write + Send + 'static> Target for Stream<W> {
+    fn put(&mut self, line: &[u8]) -> io::Result<()> {
+        self.0.write_all(line)
+    }
+
+    fn tell(&mut self, message: &str) -> io::Result<()> {
+        writeln!(self.0, "{message}")
+    }
+}
+
+impl Target for Socket {
+    fn put(&mut self, line: &[u8]) -> io::Result<()> {
+        self.send(line)
+    }
+
+    fn tell(&mut self, message: &str) -> io::Result<()> {
+        Self::tell(self, message)
+    }
+}
+
 impl Lines {
-    /// Starts the thread that writes.
+    /// Starts the thread that writes to a stream.
     ///
     /// # Errors
     /// The kernel would not give a thread.
-    pub(super) fn start(target: impl Write + Send + 'static) -> io::Result<Self> {
+    pub(super) fn start(stream: impl Write + Send + 'static) -> io::Result<Self> {
+        Self::start_for(Stream(stream))
+    }
+
+    /// Starts the thread that sends to the journal.
+    ///
+    /// # Errors
+    /// As [`Lines::start`].
+    pub(super) fn start_journal(journal: Socket) -> io::Result<Self> {
+        Self::start_for(journal)
+    }
+
+    fn start_for(target: impl Target) -> io::Result<Self> {
         let (queue, items) = sync_channel(LINES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&dropped);
         thread::Builder::new().name("log".into()).spawn(move || write(&items, &counted, target))?;
         Ok(Self { queue, dropped })
+    }
+
+    /// Has a whole line, or entry, written soon; what finds no room is dropped and counted.
+    pub(super) fn put(&self, line: Vec<u8>) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(Item::Line(line)) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Waits until what was logged so far is written, for at most a second.
@@ -54,9 +104,7 @@ impl Lines {
 impl Write for Lines {
     /// tracing hands over one whole line at a time.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(Item::Line(line.to_vec())) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+        self.put(line.to_vec());
         Ok(line.len())
     }
 
@@ -73,15 +121,16 @@ impl MakeWriter<'_> for Lines {
     }
 }
 
-/// Writes until nobody can log any more. What cannot be written is gone: there is nowhere to say so.
-fn write(items: &Receiver<Item>, dropped: &AtomicU64, mut target: impl Write) {
+/// Writes until nobody can log any more. What cannot be written is gone, and told as soon as something can.
+fn write(items: &Receiver<Item>, dropped: &AtomicU64, mut target: impl Target) {
     while let Ok(item) = items.recv() {
         let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            let _ = writeln!(target, "{lost} log lines were dropped, because nothing took them");
+        if lost > 0 && target.tell(&format!("{lost} log lines were dropped, because nothing took them")).is_err() {
+            dropped.fetch_add(lost, Ordering::Relaxed);
         }
         match item {
-            Item::Line(line) => drop(target.write_all(&line)),
+            Item::Line(line) if target.put(&line).is_err() => drop(dropped.fetch_add(1, Ordering::Relaxed)),
+            Item::Line(_) => {}
             Item::Flush(done) => drop(done.try_send(())),
         }
     }

@@ -8,8 +8,10 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+mod journal;
 mod lines;
 
+use journal::{Journal, Socket};
 use lines::Lines;
 
 /// The `[log]` table.
@@ -62,27 +64,27 @@ pub enum LogError {
 /// Logging of this process. To be dropped at its end: the last lines are written then.
 #[derive(Debug)]
 #[must_use = "dropped at once, it writes what was logged so far and nothing is lost, but the last lines of the program may be"]
-pub struct Log(Option<Lines>);
+pub struct Log(Lines);
 
 impl Drop for Log {
     fn drop(&mut self) {
-        if let Some(lines) = &self.0 {
-            lines.finish();
-        }
+        self.0.finish();
     }
 }
 
-/// Sets up logging for the whole process. Standard error is written by a thread of its own, so that whoever logs never waits for it.
+/// Sets up logging for the whole process. Standard error, or the journal, is written by a thread of its own, so that whoever logs never
+/// waits for it.
 ///
 /// # Errors
 /// When the filter cannot be parsed, or logging was set up already.
 pub fn init(settings: &Settings) -> Result<Log, LogError> {
     let filter = EnvFilter::try_new(&settings.filter).map_err(|source| LogError::Filter { filter: settings.filter.clone(), source })?;
     let registry = tracing_subscriber::registry().with(filter);
-    let journal = if is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref()) { tracing_journald::layer().ok() } else { None };
-    if let Some(journal) = journal {
-        registry.with(journal).try_init().map_err(LogError::Twice)?;
-        return Ok(Log(None));
+    let is_collected = is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref());
+    if let Some(socket) = is_collected.then(|| Socket::open(journal::SOCKET).ok()).flatten() {
+        let lines = Lines::start_journal(socket).map_err(LogError::Thread)?;
+        registry.with(Journal::new(lines.clone(), program_name())).try_init().map_err(LogError::Twice)?;
+        return Ok(Log(lines));
     }
     let lines = Lines::start(std::io::stderr()).map_err(LogError::Thread)?;
     let writer = lines.clone();
@@ -94,7 +96,13 @@ pub fn init(settings: &Settings) -> Result<Log, LogError> {
         }
     };
     result.map_err(LogError::Twice)?;
-    Ok(Log(Some(lines)))
+    Ok(Log(lines))
+}
+
+/// What this program was started as, without folders.
+fn program_name() -> String {
+    let program = std::env::args_os().next().unwrap_or_default();
+    std::path::Path::new(&program).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// Whether standard error is the journal: the variable names its device and inode, and children inherit the variable even when

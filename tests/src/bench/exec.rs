@@ -48,7 +48,7 @@ pub struct ExecBench {
     /// Figures to leave out: first, distinct, warm, warm_user, open, build, agent
     #[arg(long, value_delimiter = ',')]
     skip: Vec<String>,
-    /// Sides to leave out: floor, detect, fapolicyd
+    /// Sides to leave out: floor, floor_open, detect, protect_open, fapolicyd
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
 }
@@ -105,9 +105,9 @@ impl ExecBench {
         let wanted = |side: &Side| match side {
             Side::None | Side::Protect => true,
             Side::Fapolicyd => has_fapolicyd,
-            Side::Floor | Side::Detect => self.has(*side),
+            Side::Floor | Side::FloorOpen | Side::Detect | Side::ProtectOpen => self.has(*side),
         };
-        let all = [Side::None, Side::Floor, Side::Detect, Side::Protect, Side::Fapolicyd];
+        let all = [Side::None, Side::Floor, Side::FloorOpen, Side::Detect, Side::Protect, Side::ProtectOpen, Side::Fapolicyd];
         let sides: Vec<_> = all.into_iter().filter(wanted).collect();
         in_turn(&sides, self.rounds, |side| bench.side(&mut watched, side, has_compiler))?;
         if self.wants("agent") {
@@ -210,7 +210,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Rows, in which protect is ours and every other side a peer.
+    /// Rows, in which protect, with either coverage, is ours and every other side a peer.
     fn conclude(&mut self) {
         let mut rows = Vec::new();
         for name in FIGURES {
@@ -225,6 +225,13 @@ impl Bench<'_> {
             for peer in [Side::Floor, Side::Fapolicyd] {
                 rows.push(Row::cost(format!("{name}.{}", peer.word()), "us", ours, peer.description(), self.clock(name, peer)));
             }
+            if let Some(open) = self.clock(name, Side::ProtectOpen) {
+                let row =
+                    |peer: Side, suffix| Row::cost(format!("{name}.{suffix}"), "us", open, peer.description(), self.clock(name, peer));
+                rows.push(row(Side::None, "exec+open"));
+                rows.push(row(Side::FloorOpen, "exec+open.floor"));
+                rows.push(row(Side::Fapolicyd, "exec+open.fapolicyd"));
+            }
             if name == "exec.first" {
                 let added = ours - none.unwrap_or_default();
                 rows.push(Row::cost("exec.first.added", "us", added, "digesting the same file", median(&self.digest)));
@@ -238,7 +245,7 @@ impl Bench<'_> {
             self.options.rounds
         ));
         self.note("NAME.cpu: processor time of the load and of the agent together".to_owned());
-        self.note("not measured: protect with coverage exec+open, which is not built yet".to_owned());
+        self.note("NAME.exec+open: protect with that coverage, beside nobody, a listener to opens too, and fapolicyd".to_owned());
         self.note(format!("load average when it ended: {}", load()));
     }
 
@@ -255,7 +262,7 @@ impl Bench<'_> {
     /// Everything measured, side by side.
     fn table(&self, sides: &[Side]) -> String {
         let mut lines = vec![format!(
-            "{:<16} {:<10} {:>12} {:>12} {:>8} {:>12} {:>12}  us of one",
+            "{:<16} {:<12} {:>12} {:>12} {:>8} {:>12} {:>12}  us of one",
             "figure", "side", "median", "fastest", "of none", "load's cpu", "watcher's"
         )];
         for name in FIGURES {
@@ -266,7 +273,7 @@ impl Bench<'_> {
                 let ratio = self.clock(name, Side::None).map_or(0.0, |none| clock / none);
                 let (load, watcher) = (median(&measured.load).unwrap_or_default(), mean(&measured.watcher));
                 lines.push(format!(
-                    "{name:<16} {:<10} {clock:>12.2} {fastest:>12.2} {ratio:>8.3} {load:>12.2} {watcher:>12.2}",
+                    "{name:<16} {:<12} {clock:>12.2} {fastest:>12.2} {ratio:>8.3} {load:>12.2} {watcher:>12.2}",
                     side.word()
                 ));
             }

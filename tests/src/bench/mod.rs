@@ -15,5 +15,6 @@ pub mod round;
 pub mod scan;
 mod side;
 mod spent;
+pub mod trust;
 
 pub use figure::{Figures, Row};

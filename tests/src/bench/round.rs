@@ -11,6 +11,7 @@ use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use doorward_agent::identify::{Identifier, IdentityStore, Limits};
 use doorward_agent::scan::{ByPackage, Cancel, Finding, Options, Progress, Scan, Sink};
+use doorward_agent::system::memory::give_back;
 use doorward_agent::trust::{PackageTrust, verify};
 use doorward_policy::PathBytes;
 use doorward_service::clock::Clock;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::agent::high_water_mark_mib;
 use super::limit;
+use super::spent::memory;
 
 /// What a round does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -28,6 +30,8 @@ pub enum Work {
     Limit,
     /// Every packaged file against its package.
     Verify,
+    /// The package databases, to a generation of trust.
+    Load,
 }
 
 /// A round's command line.
@@ -56,6 +60,9 @@ pub(super) struct Outcome {
     pub(super) digested_bytes: u64,
     pub(super) unresolved: u64,
     pub(super) peak_rss_mib: f64,
+    /// Kept once the work is done, beside what the process had before it.
+    #[serde(default)]
+    pub(super) held_mib: f64,
 }
 
 impl Round {
@@ -68,6 +75,7 @@ impl Round {
         let mut outcome = match self.work {
             Work::Scan => self.scan()?,
             Work::Limit => self.limit(threads)?,
+            Work::Load => self.load()?,
             Work::Verify => {
                 let verification = verify::verify(&self.root, self.threads)?.ok_or_else(|| anyhow!("no package database"))?;
                 Outcome { files: verification.files(), digested_bytes: verification.bytes, ..Outcome::default() }
@@ -90,6 +98,7 @@ impl Round {
             options: self.options(),
             identifier: &identifier,
             trust: trust.as_ref(),
+            publishers: None,
             judge: &ByPackage::default(),
             sink: &sink,
             progress: &Progress::default(),
@@ -105,13 +114,22 @@ impl Round {
         })
     }
 
+    /// Files are the paths, candidates the packages.
+    fn load(&self) -> Result<Outcome> {
+        let before = memory(std::process::id())?.now;
+        let trust = PackageTrust::load(&self.root)?.ok_or_else(|| anyhow!("no package database"))?;
+        give_back();
+        let held_mib = memory(std::process::id())?.now - before;
+        Ok(Outcome { files: trust.paths() as u64, candidates: trust.packages() as u64, held_mib, ..Outcome::default() })
+    }
+
     fn options(&self) -> Options {
         Options { root: self.root.clone(), threads: self.threads, one_filesystem: true, ..Options::default() }
     }
 
     fn limit(&self, threads: usize) -> Result<Outcome> {
         let trust = PackageTrust::load(&self.root)?;
-        let want_md5 = |path: Vec<u8>| trust.as_ref().is_some_and(|trust| trust.lists_digest(&PathBytes::new(path)));
+        let want_md5 = |path: Vec<u8>| trust.as_ref().is_some_and(|trust| trust.wanted_digest(&PathBytes::new(path)).is_some());
         // What it knows beforehand costs the limit nothing.
         let started = Instant::now();
         let done = limit::run(&self.root, &want_md5, threads)?;

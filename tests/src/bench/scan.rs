@@ -224,6 +224,7 @@ impl Rounds<'_> {
             Work::Scan => "scan",
             Work::Limit => "limit",
             Work::Verify => "verify",
+            Work::Load => "load",
         };
         let mut round = Command::new(std::env::current_exe()?);
         round.args(["round", word, "--root"]).arg(&self.options.root).arg("--state").arg(self.state.path());

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
+use doorward_proto::uplink::CoverageKind;
 
 use super::spent;
 use crate::lab::{Fapolicyd, Lab, LabAgent, Process};
@@ -22,10 +23,14 @@ pub(super) enum Side {
     None,
     /// A listener that allows everything and asks the kernel to be quiet about each file from then on.
     Floor,
+    /// Likewise, of opens too.
+    FloorOpen,
     /// The agent, hearing of executions.
     Detect,
     /// The agent, asked about executions.
     Protect,
+    /// The agent, asked about executions and opens.
+    ProtectOpen,
     /// fapolicyd, asked about executions and opens, denying nothing.
     Fapolicyd,
 }
@@ -36,8 +41,10 @@ impl Side {
         match self {
             Self::None => "none",
             Self::Floor => "floor",
+            Self::FloorOpen => "floor_open",
             Self::Detect => "detect",
             Self::Protect => "protect",
+            Self::ProtectOpen => "protect_open",
             Self::Fapolicyd => "fapolicyd",
         }
     }
@@ -47,8 +54,10 @@ impl Side {
         match self {
             Self::None => "no agent",
             Self::Floor => "a listener that allows and sets an ignore mark",
+            Self::FloorOpen => "a listener that allows executions and opens and sets an ignore mark",
             Self::Detect => "the agent in detect",
             Self::Protect => "the agent in protect",
+            Self::ProtectOpen => "the agent in protect, with exec+open",
             Self::Fapolicyd => "fapolicyd, permissive, sample rules, all of /usr trusted",
         }
     }
@@ -74,9 +83,12 @@ impl Watched<'_> {
     pub(super) fn by(&mut self, side: Side) -> Watcher {
         match side {
             Side::None => Watcher::Nobody,
-            Side::Floor => Watcher::Floor(self.lab.floor()),
-            Side::Detect | Side::Protect => {
-                self.agent.restart_knowing_nothing(self.site, side.word());
+            Side::Floor => Watcher::Floor(self.lab.floor(false)),
+            Side::FloorOpen => Watcher::Floor(self.lab.floor(true)),
+            Side::Detect | Side::Protect | Side::ProtectOpen => {
+                let mode = if side == Side::Detect { "detect" } else { "protect" };
+                let coverage = if side == Side::ProtectOpen { CoverageKind::ExecAndOpen } else { CoverageKind::Exec };
+                self.agent.restart_knowing_nothing(self.site, mode, coverage);
                 Watcher::Agent(self.agent.pid())
             }
             Side::Fapolicyd => Watcher::Fapolicyd(self.lab.fapolicyd()),

@@ -6,6 +6,7 @@ use clap::Parser;
 use doorward_tests::bench::exec::ExecBench;
 use doorward_tests::bench::round::Round;
 use doorward_tests::bench::scan::ScanBench;
+use doorward_tests::bench::trust::TrustBench;
 
 /// Prints the project's figures beside those of their peers
 #[derive(Debug, Parser)]
@@ -15,6 +16,8 @@ enum Bench {
     Scan(ScanBench),
     /// Executing: warm and first starts, opens, a build, and what the agent itself takes
     Exec(ExecBench),
+    /// Package trust: reading databases, checking packaged files, memory
+    Trust(TrustBench),
     /// One measured round; started by the others
     #[command(hide = true)]
     Round(Round),
@@ -24,6 +27,7 @@ fn main() -> Result<()> {
     match Bench::parse() {
         Bench::Scan(bench) => bench.run(),
         Bench::Exec(bench) => bench.run(),
+        Bench::Trust(bench) => bench.run(),
         Bench::Round(round) => round.run(),
     }
 }

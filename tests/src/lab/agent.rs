@@ -1,18 +1,20 @@
 //! The real agent inside a lab, enrolled with a real CMS outside over loopback.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use doorward_policy::Sha256;
+use doorward_proto::uplink::CoverageKind;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::process::COMMAND_LIMIT;
 use super::root::Lab;
-use super::warden::{Warden, has_marks, holds_executions, ignores};
+use super::warden::{Warden, has_marks, holds_executions, holds_opens, ignores};
 use crate::site::{Program, Site, answer, configuration, eventually, eventually_within, path};
 
 const PROGRAM: &str = "/usr/sbin/doorward-agent";
@@ -60,6 +62,19 @@ impl Lab {
     }
 }
 
+/// Becomes the program it is given after it had the kernel answer `fanotify_init(FAN_CLASS_CONTENT, ..)` with EINVAL: loads the call's
+/// number and, where that is the one, the lower half of its first argument.
+const WITHOUT_PERMISSION_GROUPS: &str = r#"
+import ctypes, os, platform, struct, sys
+number = {"x86_64": 300, "aarch64": 262}[platform.machine()]
+steps = [(0x20, 0, 0, 0), (0x15, 0, 3, number), (0x20, 0, 0, 16), (0x45, 0, 1, 4), (0x06, 0, 0, 0x00050016), (0x06, 0, 0, 0x7fff0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code))
+if ctypes.CDLL(None, use_errno=True).prctl(22, 2, program, 0, 0) != 0:
+    sys.exit("no filter: %s" % os.strerror(ctypes.get_errno()))
+os.execvp(sys.argv[1], sys.argv[1:])
+"#;
+
 impl LabAgent<'_> {
     /// Starts the agent and waits for nothing.
     ///
@@ -69,6 +84,28 @@ impl LabAgent<'_> {
         self.lab.assert_apart();
         let mut command = self.lab.entering(None);
         command.args(["exec", "--", PROGRAM, "--config", CONFIG, "run"]);
+        let program = Program::spawn_command("doorward-agent", command, self.log_file());
+        self.warden = Some(Warden::watch(program.pid()));
+        self.program = Some(program);
+    }
+
+    /// Starts it where the kernel refuses groups that may hold executions, as kernels built without them do: a filter on the call that
+    /// makes one stands in for such a kernel. Waits for nothing.
+    ///
+    /// # Panics
+    /// As [`LabAgent::run`].
+    pub fn run_where_nothing_can_be_held(&mut self) {
+        self.lab.assert_apart();
+        let mut entering = self.lab.entering(None);
+        entering.args(["exec", "--", PROGRAM, "--config", CONFIG, "run"]);
+        let mut command = Command::new("python3");
+        command.args(["-c", WITHOUT_PERMISSION_GROUPS]).arg(entering.get_program()).args(entering.get_args());
+        for (name, value) in entering.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         let program = Program::spawn_command("doorward-agent", command, self.log_file());
         self.warden = Some(Warden::watch(program.pid()));
         self.program = Some(program);
@@ -84,6 +121,23 @@ impl LabAgent<'_> {
         let mut command = self.lab.entering(None);
         command.args(["exec", "--", PROGRAM, "--config", LOUD_CONFIG, "run"]);
         let program = Program::spawn_complaining_to("doorward-agent", command, self.log_file(), target);
+        self.warden = Some(Warden::watch(program.pid()));
+        self.program = Some(program);
+    }
+
+    /// Starts the agent with everything logged that can be, as a service whose standard error the journal collects, and waits for nothing.
+    ///
+    /// # Panics
+    /// As [`LabAgent::run`].
+    pub fn run_logging_to_journal(&mut self) {
+        self.lab.assert_apart();
+        self.lab.configure(LOUD_CONFIG, "[log]\nfilter = \"trace\"\n");
+        let target = fs::File::create(self.log_file()).expect("a file for what is not logged");
+        let about = target.metadata().expect("a file of ours");
+        let stream = format!("JOURNAL_STREAM={}:{}", about.dev(), about.ino());
+        let mut command = self.lab.entering(None);
+        command.args(["exec", "--", "/usr/bin/env", &stream, PROGRAM, "--config", LOUD_CONFIG, "run"]);
+        let program = Program::spawn_complaining_to("doorward-agent", command, self.log_file(), target.into());
         self.warden = Some(Warden::watch(program.pid()));
         self.program = Some(program);
     }
@@ -121,19 +175,39 @@ impl LabAgent<'_> {
         });
     }
 
-    /// Starts it anew as on a host that has never seen a file, and waits until it works in this mode, `detect` or `protect`.
+    /// As [`LabAgent::protects`], with opens covered too.
     ///
     /// # Panics
     /// When it never does.
-    pub fn restart_knowing_nothing(&mut self, site: &Site, mode: &str) {
+    pub fn protects_opens(&self, site: &Site, unverified_action: &str) {
+        let _ = site.cms_says(&["profile", "set", "default", "coverage=exec_and_open"]);
+        self.protects(site, unverified_action);
+        eventually_within(PROTECT_DEADLINE, "the agent holds opens", || self.holds_opens().then_some(()));
+        assert_eq!(self.status()["watches"], "exec_and_open");
+    }
+
+    /// Whether it holds opens, as the kernel has it.
+    #[must_use]
+    pub fn holds_opens(&self) -> bool {
+        holds_opens(self.pid())
+    }
+
+    /// Starts it anew as on a host that has never seen a file, and waits until it works in this mode, `detect` or `protect`, with this coverage.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub fn restart_knowing_nothing(&mut self, site: &Site, mode: &str, coverage: CoverageKind) {
         self.kill();
         self.lab.must(&["rm", "-rf", IDENTITIES]);
-        let _ = site.ask(&["profile", "set", "default", &format!("mode={mode}"), "unverified_action=allow"]);
+        let has_opens = coverage == CoverageKind::ExecAndOpen;
+        let coverage = if has_opens { "coverage=exec_and_open" } else { "coverage=exec" };
+        let _ = site.ask(&["profile", "set", "default", &format!("mode={mode}"), "unverified_action=allow", coverage]);
         let _ = site.ask(&["profile", "publish", "default"]);
         self.run();
         eventually_within(PROTECT_DEADLINE, &format!("the agent works in {mode}"), || {
             let status = self.ask(&["status"]).ok()?;
-            let is_watching = has_marks(self.pid()) && self.holds_executions() == (mode == "protect");
+            let holds = (self.holds_executions(), self.holds_opens());
+            let is_watching = has_marks(self.pid()) && holds == (mode == "protect", mode == "protect" && has_opens);
             (status["mode"] == mode && status["connected"] == true && is_watching).then_some(())
         });
     }

@@ -10,7 +10,7 @@ use doorward_agent::system::mapping::Mapping;
 use nix::fcntl::{FallocateFlags, fallocate};
 use rustix::fs::{XattrFlags, copy_file_range, setxattr};
 
-/// One such way. All but the last put content in the place of what is there, without another inode; none alters the length unless the
+/// One such way. All but the last two put content in the place of what is there, without another inode; none alters the length unless the
 /// content is shorter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Alteration {
@@ -26,6 +26,8 @@ pub enum Alteration {
     Mapped,
     /// `setxattr(2)`; the content stays
     Attribute,
+    /// `setxattr(2)` of the IMA attribute; the content stays
+    Ima,
 }
 
 /// Bytes at the end that become a hole.
@@ -45,6 +47,7 @@ impl Alteration {
             Self::CopyFileRange => "copy-file-range",
             Self::Mapped => "mapped",
             Self::Attribute => "attribute",
+            Self::Ima => "ima",
         }
     }
 
@@ -55,6 +58,9 @@ impl Alteration {
     pub(super) fn apply(self, path: &Path, content: &[u8]) -> Result<()> {
         if self == Self::Attribute {
             return Ok(setxattr(path, "user.lab", b"altered", XattrFlags::empty())?);
+        }
+        if self == Self::Ima {
+            return Ok(setxattr(path, "security.ima", content, XattrFlags::empty())?);
         }
         let file = File::options().read(true).write(true).open(path)?;
         let length = content.len() as u64;
@@ -77,7 +83,7 @@ impl Alteration {
                 mapping.store(content);
                 mapping.flush()?;
             }
-            Self::Attribute => {}
+            Self::Attribute | Self::Ima => {}
         }
         Ok(())
     }

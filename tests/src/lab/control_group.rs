@@ -53,7 +53,7 @@ impl Drop for ControlGroup {
     fn drop(&mut self) {
         let _ = fs::write(self.folder.join("cgroup.kill"), "1");
         let deadline = Instant::now() + KILL_DEADLINE;
-        while let Err(error) = fs::remove_dir(&self.folder) {
+        while let Err(error) = remove(&self.folder) {
             if Instant::now() > deadline {
                 eprintln!("{} cannot be removed: {error}", self.folder.display());
                 return;
@@ -61,6 +61,14 @@ impl Drop for ControlGroup {
             thread::sleep(POLL);
         }
     }
+}
+
+/// Removes a group and those that were made in it; files in there are the kernel's and go with it.
+fn remove(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)?.flatten().filter(|entry| entry.path().is_dir()) {
+        remove(&entry.path())?;
+    }
+    fs::remove_dir(folder)
 }
 
 /// Where control groups are mounted, and this process's own among them.

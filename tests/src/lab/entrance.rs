@@ -24,6 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use super::alteration::Alteration;
 use super::attack::{self, Attack};
+use doorward_proto::uplink::CoverageKind;
+
 use super::floor;
 use super::hindrance;
 use super::passage::Passage;
@@ -148,7 +150,11 @@ pub enum Errand {
     /// Do the same small thing again and again, and print what it took
     Repeat(Repeat),
     /// Hold executions on the lab's own disk with the least that can hold any, until killed
-    Floor,
+    Floor {
+        /// Hold opens too
+        #[arg(long)]
+        opens: bool,
+    },
 }
 
 /// How one execution or open went, as `start` and `open` print it.
@@ -190,7 +196,7 @@ impl Arguments {
             Errand::Trace { thread } => hindrance::trace(*thread)?,
             Errand::ServeNothing { point } => hindrance::serve_nothing(point)?,
             Errand::Attack(attack) => println!("{}", serde_json::to_string(&attack::run(attack)?)?),
-            Errand::Floor => floor::run()?,
+            Errand::Floor { opens } => floor::run(if *opens { CoverageKind::ExecAndOpen } else { CoverageKind::Exec })?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -229,7 +235,12 @@ impl Arguments {
 /// the machine it would end.
 fn go_on_inside(entrance: File) -> Result<ExitCode> {
     let arguments = std::env::args_os().skip_while(|argument| !DONE_INSIDE.iter().any(|errand| argument == errand));
-    Err(clean(INSIDE).arg("--inside").args(arguments).stdin(entrance).exec()).with_context(|| format!("{INSIDE} in the lab"))
+    let error = clean(INSIDE).arg("--inside").args(arguments).stdin(entrance).exec();
+    // The agent may refuse this program like any other, as when it has no descriptors to look at it.
+    if let Some(errno) = error.raw_os_error().filter(|errno| *errno == nix::libc::EPERM) {
+        return Ok(refused(errno));
+    }
+    Err(error).with_context(|| format!("{INSIDE} in the lab"))
 }
 
 pub(super) fn become_program(command: &[OsString]) -> ExitCode {

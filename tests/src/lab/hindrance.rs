@@ -1,7 +1,7 @@
 //! What stands in an agent's way: a tracer that stops one of its threads, a filesystem whose server never answers, a group that
 //! freezes it, a limit of descriptors it has reached.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -150,30 +150,52 @@ impl Drop for ControlGroup {
     }
 }
 
-/// Descriptors a process has open now.
-///
-/// # Panics
-/// When it is gone.
-#[must_use]
-pub fn open_descriptors(pid: u32) -> usize {
-    fs::read_dir(format!("/proc/{pid}/fd")).expect("a running process").count()
-}
+/// How often the descriptors of a process must be found the same, one after the other, before they count as all it needs.
+const LOOKS: usize = 5;
 
-/// Limits the descriptors of a running process; gives the limit as it was.
+/// Leaves a running process so many descriptors beside those it has open when it does nothing, and gives its limit as it was.
 ///
 /// # Errors
 /// Why that cannot be done here.
 ///
 /// # Panics
-/// When the kernel does not tell the limit.
-pub fn limit_descriptors(pid: u32, limit: usize) -> Result<usize, String> {
+/// When it is gone, or never does nothing.
+pub fn leave_descriptors(pid: u32, left: usize) -> Result<usize, String> {
     if Command::new("prlimit").arg("--version").output().is_err() {
         return Err("prlimit is not installed".to_owned());
     }
-    let mut limits = String::new();
-    File::open(format!("/proc/{pid}/limits")).and_then(|mut file| file.read_to_string(&mut limits)).expect("a running process");
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("every process has this limit");
-    let before = line.split_whitespace().nth(3).and_then(|soft| soft.parse().ok()).expect("a number");
-    done(Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--nofile={limit}:")]));
+    let open = eventually("its descriptors stay the same", || {
+        let first = open_descriptors(pid);
+        let is_same = |_| {
+            std::thread::sleep(PAUSE);
+            open_descriptors(pid) == first
+        };
+        (0..LOOKS).all(is_same).then_some(first.clone())
+    });
+    // The limit is one of numbers, and there are gaps among those in use.
+    let limit = (0..).find(|limit| limit - open.iter().filter(|number| *number < limit).count() == left).expect("numbers go on");
+    let before = descriptor_limit(pid);
+    limit_descriptors(pid, limit);
     Ok(before)
+}
+
+/// Limits the descriptors of a running process.
+///
+/// # Panics
+/// When it is gone.
+pub fn limit_descriptors(pid: u32, limit: usize) {
+    done(Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--nofile={limit}:")]));
+}
+
+fn open_descriptors(pid: u32) -> Vec<usize> {
+    let folder = fs::read_dir(format!("/proc/{pid}/fd")).expect("a running process");
+    let mut open: Vec<_> = folder.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    open.sort_unstable();
+    open
+}
+
+fn descriptor_limit(pid: u32) -> usize {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("a running process");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("every process has this limit");
+    line.split_whitespace().nth(3).and_then(|soft| soft.parse().ok()).expect("a number")
 }

@@ -11,10 +11,10 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use super::{image, package};
 
 /// Programs copied from the machine with the libraries they need. No interpreter but the shell.
-const PROGRAMS: [&str; 40] = [
+const PROGRAMS: [&str; 41] = [
     "cat", "chmod", "chown", "cp", "cut", "dash", "date", "dd", "echo", "env", "false", "find", "grep", "head", "id", "kill", "ln", "ls",
-    "mkdir", "mktemp", "mount", "mv", "nice", "od", "pwd", "rm", "rmdir", "sed", "seq", "setpriv", "sleep", "sort", "stat", "sync", "tail",
-    "touch", "true", "truncate", "umount", "unshare",
+    "mkdir", "mkfifo", "mktemp", "mount", "mv", "nice", "od", "pwd", "rm", "rmdir", "sed", "seq", "setpriv", "sleep", "sort", "stat",
+    "sync", "tail", "touch", "true", "truncate", "umount", "unshare",
 ];
 
 /// Where programs are looked for; in this order, as a root shell does.
@@ -99,8 +99,19 @@ fn install(tree: &Path) {
 }
 
 fn find(name: &str) -> PathBuf {
-    let found = FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file());
-    found.expect("coreutils, dash, findutils, grep, sed, mount and util-linux are on every machine the tests run on")
+    look_for(name).expect("coreutils, dash, findutils, grep, sed, mount and util-linux are on every machine the tests run on")
+}
+
+fn look_for(name: &str) -> Option<PathBuf> {
+    FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
+}
+
+/// A program of the machine with all it needs, by where it belongs in a lab; `None` when it is not on the machine.
+pub(super) fn program(name: &str) -> Option<BTreeMap<String, Vec<u8>>> {
+    let program = look_for(name)?;
+    let needed = libraries(std::iter::once(&program));
+    let files = needed.iter().chain([&program]);
+    Some(files.map(|path| (below_usr(path), fs::read(path).expect("a file of the machine can be read"))).collect())
 }
 
 /// Loaders and libraries of programs, as the machine's own loader finds them. Before each program's, `ldd` prints its path and a

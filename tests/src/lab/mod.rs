@@ -36,7 +36,7 @@ mod workload;
 
 pub use agent::LabAgent;
 pub use canary::Canary;
-pub use hindrance::{ControlGroup, limit_descriptors, open_descriptors};
+pub use hindrance::{ControlGroup, leave_descriptors, limit_descriptors};
 pub use peer::Fapolicyd;
 pub use process::{COMMAND_LIMIT, Ended, Process};
 pub use repeat::{Repetition, Task};

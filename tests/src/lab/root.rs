@@ -254,6 +254,20 @@ impl Lab {
         self.record(name, &package::record(name, files.iter().copied()));
     }
 
+    /// Installs a program of the machine with its libraries, as a package of this name.
+    ///
+    /// # Errors
+    /// That the machine has no such program.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn install_from_machine(&self, package: &str, program: &str) -> Result<(), String> {
+        let files = minimal::program(program).ok_or_else(|| format!("{program} is not installed"))?;
+        let files: Vec<_> = files.iter().map(|(path, content)| (path.as_str(), content.as_slice())).collect();
+        self.install(package, &files);
+        Ok(())
+    }
+
     pub(super) fn record(&self, name: &str, record: &package::Record) {
         self.write(&format!("/var/lib/dpkg/info/{name}.list"), record.list.as_bytes(), "644");
         self.write(&format!("/var/lib/dpkg/info/{name}.md5sums"), record.md5sums.as_bytes(), "644");

@@ -19,6 +19,9 @@ const ROUND: Duration = Duration::from_millis(25);
 /// `FAN_OPEN_EXEC_PERM | FAN_OPEN_PERM`: whoever has one of them in a mark holds others up.
 const PERMISSION_MASK: u64 = 0x0005_0000;
 
+/// `FAN_OPEN_PERM`.
+const OPEN_MASK: u64 = 0x0001_0000;
+
 /// A thread that ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Warden {
@@ -81,6 +84,11 @@ impl Drop for Warden {
 /// Whether a process holds others up when they execute or open.
 pub(super) fn holds_executions(pid: u32) -> bool {
     marks(pid).iter().any(|mark| mark.mask & PERMISSION_MASK != 0)
+}
+
+/// Whether a process holds others up when they open.
+pub(super) fn holds_opens(pid: u32) -> bool {
+    marks(pid).iter().any(|mark| mark.mask & OPEN_MASK != 0)
 }
 
 /// Whether a process asked the kernel not to tell it of executions of a file, by its inode number, on whatever filesystem.

@@ -56,14 +56,14 @@ impl Lab {
         Ok(())
     }
 
-    /// Holds executions on the lab's disk with the least that can hold any, until what is returned is dropped.
+    /// Holds executions on the lab's disk, and `opens` too, with the least that can hold any, until what is returned is dropped.
     ///
     /// # Panics
     /// When a filesystem of the machine can be seen from inside, or it does not come up.
     #[must_use]
-    pub fn floor(&self) -> Process {
+    pub fn floor(&self, opens: bool) -> Process {
         self.assert_apart();
-        let listener = self.errand(None, &["floor"], b"");
+        let listener = self.errand(None, if opens { &["floor", "--opens"][..] } else { &["floor"] }, b"");
         eventually("the floor holds executions", || listener.printed().contains(floor::READY).then_some(()));
         listener
     }

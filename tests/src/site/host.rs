@@ -69,6 +69,19 @@ impl<'a> HostBuilder<'a> {
         self
     }
 
+    /// Sets an anchor of publishers, in `anchors.d`, `public.d` or `time.d`.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn with_anchor(self, folder: &str, content: &[u8]) -> Self {
+        let folder = self.folder.path().join("publishers").join(folder);
+        fs::create_dir_all(&folder).expect("a folder of anchors");
+        let count = fs::read_dir(&folder).expect("a folder of anchors").count();
+        fs::write(folder.join(format!("{count}.crt")), content).expect("an anchor");
+        self
+    }
+
     /// Lets the agent look at a root that is there already, as a bench does with the machine's. It reads there and writes nothing.
     #[must_use]
     pub fn on_root(mut self, root: &Path) -> Self {
@@ -104,6 +117,7 @@ impl<'a> HostBuilder<'a> {
         let folder = self.folder.path().display();
         let root = self.foreign_root.clone().unwrap_or_else(|| self.root());
         let config = configuration(&format!("{folder}/state"), &format!("{folder}/run"), &root.display().to_string());
+        let config = format!("{config}[trust]\npublisher_anchors = \"{folder}/publishers\"\n");
         fs::write(self.folder.path().join("agent.toml"), config).expect("the configuration can be written");
         let site_url = self.site.url();
         Unenrolled { host: Host { name: self.name, id: String::new(), folder: self.folder, agent: None }, site_url }

@@ -1,20 +1,20 @@
 //! Containers: a root of layers that only its own processes see. What runs in there is judged by content; the host's paths, and what
 //! its packages say about them, mean nothing there.
 
-use doorward_tests::lab::{Ended, Lab};
-use doorward_tests::site::{Site, sha256, unheard_of};
+use doorward_tests::lab::{Ended, Lab, LabAgent};
+use doorward_tests::site::{Site, eventually, sha256, unheard_of};
 use nix::sys::signal::Signal;
 
 use crate::{CANARY_LIMIT, copy_of, minimal};
 
 /// The packaged program whose path an image gives to something else.
-const TRUSTED: &str = "/usr/bin/hello";
+pub(crate) const TRUSTED: &str = "/usr/bin/hello";
 /// What a shell, or another program that starts programs, ends with when it was refused.
-const CANNOT_EXECUTE: i32 = 126;
+pub(crate) const CANNOT_EXECUTE: i32 = 126;
 
 /// The file that stands at [`TRUSTED`] in the image.
 #[derive(Debug, Clone, Copy)]
-enum Content {
+pub(crate) enum Content {
     /// What somebody allowed.
     Allowed,
     /// What the host has there, of which nobody but the host's package says anything.
@@ -70,23 +70,21 @@ impl Maker {
     }
 }
 
-/// Makes a container whose image is the host's programs with this file laid over, and executes a command in it.
-fn run(maker: Maker, upper: Upper, content: Content, command: &str) -> Option<Ended> {
-    let lab = minimal()?;
-    let site = Site::start();
+/// An agent in protect that knows what an image is made of, and `/opt/content`, which is to stand at [`TRUSTED`] in it.
+pub(crate) fn prepared<'a>(lab: &'a Lab, site: &Site, content: Content) -> LabAgent<'a> {
     let (packaged, allowed) = (unheard_of("of the host's package"), copy_of("sleep", "allowed everywhere"));
     let denied = copy_of("sleep", "denied everywhere");
     lab.install("hello", &[(TRUSTED.trim_start_matches('/'), &packaged)]);
     lab.add_program("/opt/allowed", &allowed);
     lab.add_program("/opt/denied", &denied);
-    image(&lab);
-    let agent = lab.agent(&site);
-    let _ = agent.reference_scan(&site);
-    agent.protects(&site, "deny");
-    agent.decided(&site, "deny", &sha256(&denied), "/opt/denied");
-    agent.decided(&site, "allow", &sha256(&allowed), "/opt/allowed");
+    image(lab);
+    let agent = lab.agent(site);
+    let _ = agent.reference_scan(site);
+    agent.protects(site, "deny");
+    agent.decided(site, "deny", &sha256(&denied), "/opt/denied");
+    agent.decided(site, "allow", &sha256(&allowed), "/opt/allowed");
     for (program, copy) in SHELL {
-        agent.decided(&site, "allow", &sha256(&std::fs::read(program).unwrap()), copy);
+        agent.decided(site, "allow", &sha256(&std::fs::read(program).unwrap()), copy);
     }
     let content = match content {
         Content::Allowed => allowed,
@@ -95,6 +93,14 @@ fn run(maker: Maker, upper: Upper, content: Content, command: &str) -> Option<En
         Content::Unknown => copy_of("sleep", "of the image alone"),
     };
     lab.write("/opt/content", &content, "755");
+    agent
+}
+
+/// Makes a container whose image is the host's programs with this file laid over, and executes a command in it.
+fn run(maker: Maker, upper: Upper, content: Content, command: &str) -> Option<Ended> {
+    let lab = minimal()?;
+    let site = Site::start();
+    let agent = prepared(&lab, &site, content);
     let ended = lab.spawn_as(maker.user(), &["unshare", maker.unshare(), "sh", "-c", &script(upper, command)]).ended();
     assert!(lab.run(&[TRUSTED]).success(), "the host's own is still trusted");
     lab.assert_alive_within(CANARY_LIMIT);
@@ -216,4 +222,34 @@ fn what_is_unknown_is_ended_on_layers_in_memory() {
 fn what_is_denied_is_ended_on_layers_in_memory() {
     ended(Maker::Root, Content::Denied);
     ended(Maker::User, Content::Denied);
+}
+
+/// What people are told of the layer of a file that ran in a container of this maker: whether it is the upper one, and its folder.
+fn told_layers(maker: Maker) {
+    let Some(lab) = minimal() else { return };
+    let site = Site::start();
+    let (of_image, put_there) = (copy_of("sleep", "of the image"), copy_of("sleep", "put there since"));
+    image(&lab);
+    lab.write("/opt/image/usr/bin/of-image", &of_image, "755");
+    lab.write("/opt/content", &put_there, "755");
+    let agent = lab.agent(&site);
+    agent.protects(&site, "allow");
+    let command = format!("unshare --root={HOME}/root sh -c '/usr/bin/of-image 0 && {TRUSTED} 0'");
+    let ended = lab.spawn_as(maker.user(), &["unshare", maker.unshare(), "sh", "-c", &script(Upper::Disk, &command)]).ended();
+    assert_eq!(ended.stdout, "ended 0\n", "{ended:?}");
+    for (content, upper, folder) in [(&of_image, false, "/opt/image".to_owned()), (&put_there, true, format!("{HOME}/upper"))] {
+        let file = eventually("the execution is told", || site.file(&sha256(content)));
+        let layers: Vec<_> = file["observations"].as_array().into_iter().flatten().map(|met| met["layer"].clone()).collect();
+        assert!(layers.contains(&serde_json::json!({"upper": upper, "folder": folder})), "{file}");
+    }
+}
+
+#[test]
+fn what_an_image_brought_is_told_from_what_was_put_there_in_one_of_roots() {
+    told_layers(Maker::Root);
+}
+
+#[test]
+fn what_an_image_brought_is_told_from_what_was_put_there_in_one_of_a_users() {
+    told_layers(Maker::User);
 }

@@ -16,7 +16,7 @@ use crate::{CANARY_LIMIT, minimal};
 const CANNOT_EXECUTE: i32 = 126;
 
 /// The loader of all programs of the lab.
-const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+pub(crate) const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
 /// Tries to execute the denied program; before, what is to be prepared before the agent starts.
 fn tried(before: impl FnOnce(&Lab), attempt: impl FnOnce(&Lab) -> Ended) -> Option<Ended> {
@@ -203,7 +203,7 @@ fn a_library_loaded_by_an_allowed_program_is_not_stopped() {
 }
 
 /// The machine's C library with a few bytes behind it, so that nobody knows it.
-fn c_library() -> Vec<u8> {
+pub(crate) fn c_library() -> Vec<u8> {
     let printed = Command::new("ldd").arg("/bin/true").output().unwrap().stdout;
     let printed = String::from_utf8(printed).unwrap();
     let path = printed.split_whitespace().find(|word| word.starts_with('/') && word.contains("libc.so")).unwrap();

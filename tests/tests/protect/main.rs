@@ -5,6 +5,7 @@
 mod apart;
 mod attack;
 mod bypass;
+mod closure;
 mod container;
 mod coverage;
 mod denial;
@@ -12,9 +13,15 @@ mod detect;
 mod hang;
 mod hold;
 mod ignore;
+mod load;
 mod mount;
+mod nspawn;
 mod package;
+mod publisher;
+mod refused;
+mod rpm;
 mod signed;
+mod source;
 mod turned;
 mod unprotected;
 

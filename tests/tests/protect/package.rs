@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use doorward_tests::lab::Lab;
+use doorward_tests::lab::{Lab, LabAgent};
 use doorward_tests::site::{Site, eventually};
 use nix::errno::Errno;
 
@@ -22,10 +22,19 @@ fn apt(lab: &Lab, arguments: &[&str]) {
 
 #[test]
 fn packages_are_installed_removed_and_installed_again() {
+    operations(|agent, site| agent.protects(site, "deny"));
+}
+
+#[test]
+fn packages_are_installed_removed_and_installed_again_where_opens_are_covered() {
+    operations(|agent, site| agent.protects_opens(site, "deny"));
+}
+
+fn operations(protect: impl FnOnce(&LabAgent<'_>, &Site)) {
     let Some(lab) = debian() else { return };
     let site = Site::start();
     let agent = lab.agent(&site);
-    agent.protects(&site, "deny");
+    protect(&agent, &site);
     apt(&lab, &["update"]);
     apt(&lab, &["install", "hello"]);
     eventually("what was installed is trusted", || lab.run(&["hello"]).success().then_some(()));

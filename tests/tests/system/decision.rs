@@ -1,6 +1,6 @@
 //! People decide, and hosts learn of it.
 
-use doorward_tests::site::{Site, sha256, unheard_of};
+use doorward_tests::site::{Site, eventually, sha256, unheard_of};
 use doorward_tests::ti::RecordStatus;
 
 #[test]
@@ -72,6 +72,9 @@ fn what_a_host_learned_holds_while_the_cms_is_away() {
     let _ = host.reference_scan(&site);
     let _ = site.cms_says(&["file", "deny", &sha256(&tool).to_string(), "--profile", "default"]);
     let _ = host.judged("opt/tool", "denied_by_person");
+    // The verdict may be there before the policy, which is what is kept without a daemon.
+    let revision = site.cms_says(&["profile", "show", "default"])["revision"].clone();
+    eventually("the policy is there", || (host.status()["policy"]["revision"] == revision).then_some(()));
     site.stop();
     assert_eq!(host.why("opt/tool")["judgement"]["row"], "denied_by_person");
     host.stop();

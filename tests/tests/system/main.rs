@@ -8,4 +8,6 @@ mod execution;
 mod full_disk;
 mod intelligence;
 mod kill;
+mod publisher;
 mod scan;
+mod source;

@@ -14,6 +14,8 @@ use doorward_policy::PathBytes;
 use nix::mount::{MsFlags, mount as mount_there};
 use nix::sched::{CloneFlags, unshare};
 
+use doorward_proto::uplink::CoverageKind;
+
 use super::*;
 use crate::exec::coverage::Marks;
 use crate::exec::location::{Location, find};
@@ -128,7 +130,7 @@ fn marks_are_set_past_a_dead_server_and_what_it_hides_is_said_to_be_uncovered() 
     let Some((_kept, base)) = ground(test) else { return };
     let (home, disk) = (base.join("home"), base.join("home/disk"));
     tmpfs(&disk);
-    let group = match Group::new(Class::Notification) {
+    let group = match Group::new(Class::Notification, CoverageKind::Exec) {
         Ok(group) => Arc::new(group),
         Err(error) => return eprintln!("SKIPPED: {test} because {error}"),
     };

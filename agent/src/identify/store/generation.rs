@@ -16,7 +16,7 @@ use super::{FINGERPRINTS_MAX, FingerprintKey, ROWS_MAX, StoreProblem};
 use crate::system::durable;
 
 const MAGIC: &[u8; 8] = b"DWIDENT\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 8 + 4 + 32;
 const COUNTS_BYTES: usize = 3 * 8;
 const TAIL_BYTES: usize = COUNTS_BYTES + blake3::OUT_LEN;

@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use doorward_policy::DigestAlgorithm;
 
 use self::generation::Generation;
 use self::overlay::Overlay;
@@ -43,7 +44,7 @@ pub use memo::Memo;
 pub use pass::{Known, Pass};
 pub use problem::StoreProblem;
 
-/// Rows a store holds at most (120 bytes each, in memory and on disk); candidates beyond are read at every scan.
+/// Rows a store holds at most (136 bytes each, in memory and on disk); candidates beyond are read at every scan.
 pub const ROWS_MAX: usize = 1_000_000;
 
 /// Fingerprints a store holds at most (8 bytes each); files beyond are looked at in every scan.
@@ -147,15 +148,15 @@ impl IdentityStore {
         Self { key, generation: ArcSwap::default(), recent, writing: Mutex::default(), folder: None }
     }
 
-    /// What is remembered of a candidate; `None` as well when MD5 is wanted and was not taken then.
+    /// What is remembered of a candidate; `None` as well when a digest is wanted that was not taken then.
     #[must_use]
-    pub fn candidate(&self, inode: &Inode, want_md5: bool) -> Option<Identified> {
+    pub fn candidate(&self, inode: &Inode, wanted: Option<DigestAlgorithm>) -> Option<Identified> {
         let generation = self.generation.load();
         let row = match row::find(&generation.rows, &inode.identity) {
             Some((at, true)) => generation.rows[at],
             _ => self.recent().row(&inode.identity)?,
         };
-        identified(&row, inode, want_md5)
+        identified(&row, inode, wanted)
     }
 
     /// Begins a pass over files, in which what is met is marked; see [`Self::checkpoint`].
@@ -243,9 +244,9 @@ fn none_with<T>(problems: &mut Vec<StoreProblem>, problem: StoreProblem) -> Opti
     None
 }
 
-fn identified(row: &row::Row, inode: &Inode, want_md5: bool) -> Option<Identified> {
+fn identified(row: &row::Row, inode: &Inode, wanted: Option<DigestAlgorithm>) -> Option<Identified> {
     let (kind, digests) = row::decode(row)?;
-    (digests.md5.is_some() || !want_md5).then_some(Identified { identity: inode.identity, kind, digests, attributes: inode.attributes })
+    digests.suffice(wanted).then_some(Identified { identity: inode.identity, kind, digests, attributes: inode.attributes })
 }
 
 /// The first bytes of a row of this identity, for maps.

@@ -14,7 +14,7 @@ use super::row::{ROW_BYTES, Row};
 use super::{FingerprintKey, StoreProblem};
 
 const MAGIC: &[u8; 8] = b"DWIDOVL\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const CHECK_BYTES: usize = 16;
 const HEADER_BYTES: usize = 8 + 4 + 32 + CHECK_BYTES;
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use doorward_policy::DigestAlgorithm;
+
 use super::generation::Generation;
 use super::{IdentityStore, Memo, fingerprint, identified, row};
 use crate::identify::{Identified, Inode, NameClaim};
@@ -33,24 +35,24 @@ impl<'a> Pass<'a> {
         Self { store, generation, rows, fingerprints }
     }
 
-    /// Looks a file up. `want_md5` is asked for candidates only; one whose MD5 is wanted and missing is not known.
+    /// Looks a file up. `wanted` is asked for candidates only; one of which a digest is wanted and missing is not known.
     #[must_use]
-    pub fn look_up(&self, inode: &Inode, claim: NameClaim, want_md5: impl FnOnce() -> bool) -> Known {
+    pub fn look_up(&self, inode: &Inode, claim: NameClaim, wanted: impl FnOnce() -> Option<DigestAlgorithm>) -> Known {
         if let Some(at) = fingerprint::find(&self.generation.fingerprints, fingerprint::of(&self.store.key, &inode.identity, claim)) {
             self.fingerprints.mark(at);
             return Known::Other;
         }
         let Some((at, true)) = row::find(&self.generation.rows, &inode.identity) else { return Known::Nothing };
         self.rows.mark(at);
-        identified(&self.generation.rows[at], inode, want_md5()).map_or(Known::Nothing, Known::Candidate)
+        identified(&self.generation.rows[at], inode, wanted()).map_or(Known::Nothing, Known::Candidate)
     }
 
     /// Looks a candidate up among what was learnt since the pass began, and in a thread's own notes: worth its price for
     /// files with several links only.
     #[must_use]
-    pub fn look_up_recent(&self, memo: &Memo, inode: &Inode, want_md5: bool) -> Option<Identified> {
+    pub fn look_up_recent(&self, memo: &Memo, inode: &Inode, wanted: Option<DigestAlgorithm>) -> Option<Identified> {
         let row = memo.row(&inode.identity).or_else(|| self.store.recent().row(&inode.identity))?;
-        identified(&row, inode, want_md5)
+        identified(&row, inode, wanted)
     }
 
     pub(super) fn is_over(&self, generation: &Arc<Generation>) -> bool {

@@ -2,9 +2,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use doorward_policy::{Blake3, FileKind, Md5, Sha256};
+use doorward_policy::{Blake3, DigestAlgorithm, FileKind, Md5, Sha256};
 use tempfile::TempDir;
 
+use super::row::ROW_BYTES;
 use super::*;
 use crate::identify::{Attributes, Digests, Examined, FilesystemId, NameClaim};
 
@@ -20,9 +21,11 @@ fn inode(number: u64, changed_ns: i64) -> Inode {
     Inode::plain(identity, Attributes { size: 100, mode: 0o100_755, uid: 0, gid: 0, modified_at: 0, changed_at: changed_ns / 1000 })
 }
 
+const MD5: Option<DigestAlgorithm> = Some(DigestAlgorithm::Md5);
+
 fn digests(number: u64, with_md5: bool) -> Digests {
     let byte = number as u8;
-    Digests { sha256: Sha256::new([byte; 32]), blake3: Blake3::new([!byte; 32]), md5: with_md5.then(|| Md5::new([byte; 16])) }
+    Digests { sha256: Sha256::new([byte; 32]), blake3: Blake3::new([!byte; 32]), listed: with_md5.then(|| Md5::new([byte; 16]).into()) }
 }
 
 fn candidate(inode: &Inode, with_md5: bool) -> Identified {
@@ -80,7 +83,7 @@ fn learn(store: &IdentityStore, looks: impl Iterator<Item = (Inode, Option<Ident
 
 fn known_candidates(store: &IdentityStore, numbers: std::ops::Range<u64>) -> usize {
     let known = numbers.filter(|number| {
-        let known = store.candidate(&inode(*number, 1), false);
+        let known = store.candidate(&inode(*number, 1), None);
         known.inspect(|known| assert_eq!(known.digests.sha256, digests(*number, false).sha256)).is_some()
     });
     known.count()
@@ -88,7 +91,7 @@ fn known_candidates(store: &IdentityStore, numbers: std::ops::Range<u64>) -> usi
 
 fn known_others(store: &IdentityStore, numbers: std::ops::Range<u64>) -> usize {
     let pass = store.pass();
-    numbers.filter(|number| matches!(pass.look_up(&inode(*number, 1), CLAIM, || false), Known::Other)).count()
+    numbers.filter(|number| matches!(pass.look_up(&inode(*number, 1), CLAIM, || None), Known::Other)).count()
 }
 
 #[test]
@@ -117,14 +120,14 @@ fn another_state_of_an_inode_is_not_known_and_replaces_the_first() {
     let store = test.open_well();
     learn_candidates(&store, 5..6, false);
     store.checkpoint(None).unwrap();
-    assert_eq!(store.candidate(&inode(5, 2), false), None);
+    assert_eq!(store.candidate(&inode(5, 2), None), None);
     let changed = candidate(&inode(5, 2), true);
     learn(&store, [(inode(5, 2), Some(changed.clone()))].into_iter());
-    assert_eq!(store.candidate(&inode(5, 2), true), Some(changed.clone()));
+    assert_eq!(store.candidate(&inode(5, 2), MD5), Some(changed.clone()));
     drop(store);
     let store = test.open_well();
-    assert_eq!(store.candidate(&inode(5, 2), true), Some(changed));
-    assert_eq!(store.candidate(&inode(5, 1), false), None);
+    assert_eq!(store.candidate(&inode(5, 2), MD5), Some(changed));
+    assert_eq!(store.candidate(&inode(5, 1), None), None);
     assert_eq!(store.gauges().candidates, 1);
 }
 
@@ -132,12 +135,12 @@ fn another_state_of_an_inode_is_not_known_and_replaces_the_first() {
 fn a_candidate_without_the_md5_that_is_wanted_now_is_read_again() {
     let store = IdentityStore::in_memory(entropy);
     learn_candidates(&store, 1..2, false);
-    assert!(store.candidate(&inode(1, 1), false).is_some());
-    assert_eq!(store.candidate(&inode(1, 1), true), None);
+    assert!(store.candidate(&inode(1, 1), None).is_some());
+    assert_eq!(store.candidate(&inode(1, 1), MD5), None);
     store.checkpoint(None).unwrap();
     let pass = store.pass();
-    assert!(matches!(pass.look_up(&inode(1, 1), CLAIM, || true), Known::Nothing));
-    assert!(matches!(pass.look_up(&inode(1, 1), CLAIM, || false), Known::Candidate(_)));
+    assert!(matches!(pass.look_up(&inode(1, 1), CLAIM, || MD5), Known::Nothing));
+    assert!(matches!(pass.look_up(&inode(1, 1), CLAIM, || None), Known::Candidate(_)));
 }
 
 #[test]
@@ -146,8 +149,8 @@ fn a_look_under_one_name_says_nothing_about_a_name_that_claims_more() {
     learn_others(&store, 1..2);
     store.checkpoint(None).unwrap();
     let pass = store.pass();
-    assert!(matches!(pass.look_up(&inode(1, 1), NameClaim::None, || false), Known::Other));
-    assert!(matches!(pass.look_up(&inode(1, 1), NameClaim::Jar, || false), Known::Nothing));
+    assert!(matches!(pass.look_up(&inode(1, 1), NameClaim::None, || None), Known::Other));
+    assert!(matches!(pass.look_up(&inode(1, 1), NameClaim::Jar, || None), Known::Nothing));
 }
 
 #[test]
@@ -159,7 +162,7 @@ fn a_whole_pass_drops_what_it_did_not_meet_and_a_partial_one_drops_nothing() {
     store.checkpoint(None).unwrap();
     let pass = store.pass();
     for number in (0..50).chain(100..150) {
-        let _ = pass.look_up(&inode(number, 1), CLAIM, || false);
+        let _ = pass.look_up(&inode(number, 1), CLAIM, || None);
     }
     store.checkpoint(None).unwrap();
     assert_eq!((known_candidates(&store, 0..100), known_others(&store, 100..200)), (100, 100));
@@ -184,7 +187,7 @@ fn small_changes_stay_in_the_overlay_and_large_ones_make_a_generation() {
     assert_eq!(fs::metadata(test.file(GENERATION_FILE)).unwrap().len(), written);
     learn_candidates(&store, 1010..1200, false);
     store.checkpoint(None).unwrap();
-    assert_eq!(fs::metadata(test.file(GENERATION_FILE)).unwrap().len(), written + 200 * 120);
+    assert_eq!(fs::metadata(test.file(GENERATION_FILE)).unwrap().len(), written + 200 * ROW_BYTES as u64);
     assert_eq!(known_candidates(&store, 0..2000), 1200);
 }
 
@@ -246,9 +249,9 @@ fn a_generation_of_a_later_version_is_left_unread() {
     store.checkpoint(None).unwrap();
     drop(store);
     let mut bytes = fs::read(test.file(GENERATION_FILE)).unwrap();
-    bytes[11] = 2;
+    bytes[11] += 1;
     fs::write(test.file(GENERATION_FILE), bytes).unwrap();
-    assert!(test.open().1.contains(&StoreProblem::Foreign(2)));
+    assert!(test.open().1.contains(&StoreProblem::Foreign(3)));
 }
 
 #[test]

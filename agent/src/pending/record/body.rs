@@ -2,8 +2,8 @@
 
 use doorward_policy::{PathBytes, ScanId, Sha256, Status, Use};
 use doorward_proto::report::{
-    Coverage, Denial, FailureCount, Fate, Health, Inventory, InventorySource, LiveProcess, Observation, Source, Turned as TurnedReport,
-    Uncovered, Unjudged,
+    ClosureEvent, ClosureNews, Coverage, Denial, FailureCount, Fate, Health, Inventory, InventorySource, Layer, LiveProcess, Observation,
+    Source, Turned as TurnedReport, Uncovered, Unjudged,
 };
 use doorward_proto::uplink::{Verdict, VerdictDecision};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use super::file::{StoredEvidence, StoredFile, StoredPackage, StoredProcess, Stor
 stored_words! {
     StatusWord for Status { Threat, Safe, Unverified }
     FateWord for Fate { Ran, Refused, Killed }
+    ClosureWord for ClosureEvent { Changed, FileDenyOverridden, PackageDenyOverridden, PublisherDenyOverridden }
     DecisionWord for VerdictDecision { Undecided, Allow, Deny }
 }
 
@@ -36,6 +37,8 @@ pub(in crate::pending) struct Observed {
     pub(in crate::pending) evidence: StoredEvidence,
     pub(in crate::pending) process: Option<StoredProcess>,
     user_writable_folder: bool,
+    /// Whether it is the upper one, and its folder.
+    layer: Option<(bool, Vec<u8>)>,
 }
 
 impl Observed {
@@ -68,6 +71,7 @@ impl From<Observation> for Observed {
             evidence: observation.evidence.into(),
             process: observation.process.map(Into::into),
             user_writable_folder: observation.user_writable_folder,
+            layer: observation.layer.map(|layer| (layer.upper, layer.folder.as_bytes().to_vec())),
         }
     }
 }
@@ -92,6 +96,7 @@ impl TryFrom<Observed> for Observation {
             evidence: observed.evidence.into(),
             process: observed.process.map(Into::into),
             user_writable_folder: observed.user_writable_folder,
+            layer: observed.layer.map(|(upper, folder)| Layer { upper, folder: PathBytes::new(folder) }),
         })
     }
 }
@@ -167,6 +172,29 @@ impl From<Unidentified> for Unjudged {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::pending) struct Needed {
+    path: Vec<u8>,
+    file: [u8; 32],
+    event: ClosureWord,
+    source: Option<String>,
+    observed_at: i64,
+}
+
+impl From<ClosureNews> for Needed {
+    fn from(news: ClosureNews) -> Self {
+        let ClosureNews { path, file, event, source, observed_at } = news;
+        Self { path: path.as_bytes().to_vec(), file: *file.as_bytes(), event: event.into(), source, observed_at }
+    }
+}
+
+impl From<Needed> for ClosureNews {
+    fn from(stored: Needed) -> Self {
+        let Needed { path, file, event, source, observed_at } = stored;
+        Self { path: PathBytes::new(path), file: Sha256::new(file), event: event.into(), source, observed_at }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::pending) struct Covered {
     covered: Vec<Vec<u8>>,
     uncovered: Vec<(Vec<u8>, String, String)>,
@@ -210,6 +238,7 @@ struct StoredSource {
     files: u64,
     executed: u64,
     modified: u64,
+    scanned: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -228,6 +257,7 @@ impl From<Inventory> for Inventoried {
             files: entry.files,
             executed: entry.executed,
             modified: entry.modified,
+            scanned: entry.scanned,
         };
         Self { sources: inventory.sources.into_iter().map(stored).collect(), complete: inventory.complete }
     }
@@ -243,6 +273,7 @@ impl From<Inventoried> for Inventory {
             files: stored.files,
             executed: stored.executed,
             modified: stored.modified,
+            scanned: stored.scanned,
         };
         Self { sources: stored.sources.into_iter().map(entry).collect(), complete: stored.complete }
     }

@@ -1,7 +1,8 @@
 //! Files, processes and evidence as they lie on disk: raw digest bytes, raw path bytes, own numbers for every word.
 
 use doorward_policy::{
-    Blake3, Evidence, FileKind, Fit, Level, Md5, PackageEvidence, PackageManager, PathBytes, PublisherEvidence, Sha1, Sha256, Signing,
+    Blake3, Evidence, FileKind, Fit, Flaw, Level, Md5, PackageEvidence, PackageManager, PathBytes, PublisherEvidence, Sha1, Sha256,
+    Signing, Validity,
 };
 use doorward_proto::report::{FileFacts, Process};
 use serde::{Deserialize, Serialize};
@@ -32,8 +33,12 @@ stored_words! {
     KindWord for FileKind { ElfExecutable, ElfLibrary, Script, Pe, Jar, KernelModule, PythonBytecode }
     ManagerWord for PackageManager { Dpkg, Rpm }
     LevelWord for Level { Database, Signed }
-    FitWord for Fit { Match, Modified, NoDigest }
+    FitWord for Fit { Match, Modified, NoDigest, Compiled }
     SigningWord for Signing { Authenticode, Jar, KernelModule, Ima, Pgp }
+    FlawWord for Flaw {
+        Altered, BadSignature, Weak, Incomplete, Ambiguous, Malformed, Unsupported, TooLarge, Unread, UnknownKey, WrongUse, NoAnchor,
+        BrokenChain, NotYetValid, Expired,
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,19 +166,47 @@ pub(in crate::pending) struct StoredPublisher {
     valid: bool,
     chain_trusted: bool,
     public_authority: bool,
+    flaw: Option<FlawWord>,
+    signed_at: Option<i64>,
+    validity: Option<(i64, i64)>,
+    chain: Vec<String>,
 }
 
 impl From<PublisherEvidence> for StoredPublisher {
     fn from(publisher: PublisherEvidence) -> Self {
-        let PublisherEvidence { signing, name, fingerprint, valid, chain_trusted, public_authority } = publisher;
-        Self { signing: signing.into(), name, fingerprint: *fingerprint.as_bytes(), valid, chain_trusted, public_authority }
+        let PublisherEvidence { signing, name, fingerprint, valid, chain_trusted, public_authority, flaw, signed_at, validity, chain } =
+            publisher;
+        Self {
+            signing: signing.into(),
+            name,
+            fingerprint: *fingerprint.as_bytes(),
+            valid,
+            chain_trusted,
+            public_authority,
+            flaw: flaw.map(Into::into),
+            signed_at,
+            validity: validity.map(|Validity { from, until }| (from, until)),
+            chain,
+        }
     }
 }
 
 impl From<StoredPublisher> for PublisherEvidence {
     fn from(publisher: StoredPublisher) -> Self {
-        let StoredPublisher { signing, name, fingerprint, valid, chain_trusted, public_authority } = publisher;
-        Self { signing: signing.into(), name, fingerprint: Sha256::new(fingerprint), valid, chain_trusted, public_authority }
+        let StoredPublisher { signing, name, fingerprint, valid, chain_trusted, public_authority, flaw, signed_at, validity, chain } =
+            publisher;
+        Self {
+            signing: signing.into(),
+            name,
+            fingerprint: Sha256::new(fingerprint),
+            valid,
+            chain_trusted,
+            public_authority,
+            flaw: flaw.map(Into::into),
+            signed_at,
+            validity: validity.map(|(from, until)| Validity { from, until }),
+            chain,
+        }
     }
 }
 

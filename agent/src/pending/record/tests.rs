@@ -1,12 +1,12 @@
 //! What is written reads back, whatever it holds; what was not written here is refused without a panic.
 
 use doorward_policy::{
-    Blake3, Evidence, FileKind, Fit, Level, Md5, PackageEvidence, PackageManager, PathBytes, PublisherEvidence, ScanId, Sha1, Sha256,
-    Signing, Use,
+    Blake3, Evidence, FileKind, Fit, Flaw, Level, Md5, PackageEvidence, PackageManager, PathBytes, PublisherEvidence, ScanId, Sha1, Sha256,
+    Signing, Use, Validity,
 };
 use doorward_proto::report::{
-    Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, LiveProcess, Observation, Process, Source, Turned,
-    Uncovered, Unjudged,
+    ClosureEvent, ClosureNews, Coverage, Denial, FailureCount, Fate, FileFacts, Health, Inventory, InventorySource, Layer, LiveProcess,
+    Observation, Process, Source, Turned, Uncovered, Unjudged,
 };
 use proptest::prelude::*;
 
@@ -58,7 +58,7 @@ fn package() -> impl Strategy<Value = PackageEvidence> {
     let words = (
         prop::sample::select(vec![PackageManager::Dpkg, PackageManager::Rpm]),
         prop::sample::select(vec![Level::Database, Level::Signed]),
-        prop::sample::select(vec![Fit::Match, Fit::Modified, Fit::NoDigest]),
+        prop::sample::select(vec![Fit::Match, Fit::Modified, Fit::NoDigest, Fit::Compiled]),
     );
     (words, any::<[String; 3]>()).prop_map(|((manager, level, fit), [name, version, origin])| PackageEvidence {
         manager,
@@ -72,14 +72,20 @@ fn package() -> impl Strategy<Value = PackageEvidence> {
 
 fn publisher() -> impl Strategy<Value = PublisherEvidence> {
     let signing = vec![Signing::Authenticode, Signing::Jar, Signing::KernelModule, Signing::Ima, Signing::Pgp];
-    (prop::sample::select(signing), any::<String>(), any::<[u8; 32]>(), any::<[bool; 3]>()).prop_map(
-        |(signing, name, fingerprint, [valid, chain_trusted, public_authority])| PublisherEvidence {
+    let outcome = (any::<[bool; 3]>(), prop::option::of(prop::sample::select(Flaw::ALL.to_vec())), any::<Option<i64>>());
+    let certificate = (any::<Option<[i64; 2]>>(), prop::collection::vec(any::<String>(), 0..3));
+    (prop::sample::select(signing), any::<String>(), any::<[u8; 32]>(), outcome, certificate).prop_map(
+        |(signing, name, fingerprint, ([valid, chain_trusted, public_authority], flaw, signed_at), (validity, chain))| PublisherEvidence {
             signing,
             name,
             fingerprint: Sha256::new(fingerprint),
             valid,
             chain_trusted,
             public_authority,
+            flaw,
+            signed_at,
+            validity: validity.map(|[from, until]| Validity { from, until }),
+            chain,
         },
     )
 }
@@ -91,9 +97,10 @@ fn observation() -> impl Strategy<Value = Observation> {
         any::<Option<[u8; 32]>>().prop_map(|opener| Use::Load { opener: opener.map(Sha256::new) }),
     ];
     let evidence = (prop::option::of(package()), prop::option::of(publisher()));
-    let rest = (any::<Option<[u8; 16]>>(), any::<[i64; 2]>(), any::<u64>(), any::<bool>());
+    let layer = prop::option::of((any::<bool>(), path()).prop_map(|(upper, folder)| Layer { upper, folder }));
+    let rest = (any::<Option<[u8; 16]>>(), any::<[i64; 2]>(), any::<u64>(), any::<bool>(), layer);
     (file(), path(), usage, evidence, prop::option::of(process()), rest).prop_map(
-        |(file, path, usage, (package, publisher), process, (scan, [first, last], count, writable))| Observation {
+        |(file, path, usage, (package, publisher), process, (scan, [first, last], count, writable, layer))| Observation {
             file,
             path,
             usage,
@@ -104,6 +111,7 @@ fn observation() -> impl Strategy<Value = Observation> {
             evidence: Evidence { package, publisher },
             process,
             user_writable_folder: writable,
+            layer,
         },
     )
 }
@@ -112,10 +120,16 @@ fn fate() -> impl Strategy<Value = Fate> {
     prop::sample::select(vec![Fate::Ran, Fate::Refused, Fate::Killed])
 }
 
+fn closure_event() -> impl Strategy<Value = ClosureEvent> {
+    use ClosureEvent::{Changed, FileDenyOverridden, PackageDenyOverridden, PublisherDenyOverridden};
+    prop::sample::select(vec![Changed, FileDenyOverridden, PackageDenyOverridden, PublisherDenyOverridden])
+}
+
 fn body() -> impl Strategy<Value = ReportBody> {
     let source = prop_oneof![package().prop_map(Source::Package), publisher().prop_map(Source::Publisher)];
-    let source = (source, any::<[u64; 3]>());
-    let source = source.prop_map(|(source, [files, executed, modified])| InventorySource { source, files, executed, modified });
+    let source = (source, any::<[u64; 3]>(), any::<bool>());
+    let source =
+        source.prop_map(|(source, [files, executed, modified], scanned)| InventorySource { source, files, executed, modified, scanned });
     let uncovered = (path(), any::<[String; 2]>());
     let uncovered = uncovered.prop_map(|(mount_point, [filesystem, reason])| Uncovered { mount_point, filesystem, reason });
     let live = (process(), fate()).prop_map(|(process, fate)| LiveProcess { process, fate });
@@ -145,6 +159,11 @@ fn body() -> impl Strategy<Value = ReportBody> {
             |(path, process, reason, fate, [first, last], count)| {
                 let (first_observed_at, last_observed_at) = (first, last);
                 ReportBody::Unjudged(Unjudged { path, process, reason, fate, first_observed_at, last_observed_at, count })
+            }
+        ),
+        (path(), any::<[u8; 32]>(), closure_event(), any::<Option<String>>(), any::<i64>()).prop_map(
+            |(path, file, event, source, observed_at)| {
+                ReportBody::Closure(ClosureNews { path, file: Sha256::new(file), event, source, observed_at })
             }
         ),
     ]

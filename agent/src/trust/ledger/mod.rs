@@ -288,11 +288,7 @@ impl Known {
     /// The archive that brought this content here, or elsewhere when the database says that it was diverted.
     fn source(&self, path: &[u8], file: &Sha256, database: Option<&PackageEvidence>, keys: &[KeyFingerprint]) -> Option<&Archive> {
         let wanted = if SCRIPT_FOLDERS.iter().any(|folder| path.starts_with(folder)) { RowPath::script() } else { RowPath::of(path) };
-        let diverted = |archive: &Archive| {
-            database.is_some_and(|database| {
-                database.fit == Fit::Match && database.name == archive.package && database.version == archive.version
-            })
-        };
+        let diverted = |archive: &Archive| database.is_some_and(|database| database.fit == Fit::Match && is_of(database, archive));
         let start = self.rows.partition_point(|row| row::file(row) < *file);
         self.rows[start..]
             .iter()
@@ -313,8 +309,13 @@ impl Known {
 
     /// Whether the very archive that the database says is installed brings something else here.
     fn contradicts(&self, path: &[u8], database: &PackageEvidence, keys: &[KeyFingerprint]) -> bool {
-        self.at(path).any(|(archive, _)| archive.package == database.name && archive.version == database.version && counts(archive, keys))
+        self.at(path).any(|(archive, _)| is_of(database, archive) && counts(archive, keys))
     }
+}
+
+/// Whether the database, which is dpkg's and no other, says that this archive is installed.
+fn is_of(database: &PackageEvidence, archive: &Archive) -> bool {
+    database.manager == PackageManager::Dpkg && database.name == archive.package && database.version == archive.version
 }
 
 /// Whether the archive's key counts.

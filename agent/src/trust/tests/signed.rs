@@ -135,7 +135,7 @@ impl Drop for Host {
 }
 
 fn digests(content: &[u8]) -> Digests {
-    Digests { sha256: sha256(content), blake3: doorward_policy::Blake3::new(*blake3::hash(content).as_bytes()), md5: None }
+    Digests { sha256: sha256(content), blake3: doorward_policy::Blake3::new(*blake3::hash(content).as_bytes()), listed: None }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 pub(crate) mod site;
 
-use super::limit::{BODY_BYTES_MAX, CONNECTIONS_MAX, IDLE};
+use super::limit::{BODY_BYTES_MAX, CONNECTIONS_MAX, DECISIONS_MAX, IDLE};
 use site::{NOW, Site, file};
 
 fn malicious() -> Reputation {
@@ -78,6 +78,25 @@ async fn a_decision_is_taken_shown_and_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_files_are_decided_at_once_and_what_is_left_out_is_told() {
+    let site = Site::start().await;
+    site.executes(b"/opt/tool", file(1)).await;
+    site.answers(file(1), malicious()).await;
+    let files = json!([file(1).to_string(), file(2).to_string(), file(2).to_string(), "no \u{1b}[31mdigest"]);
+    let wish = |files: &Value| json!({"scope": "profile", "profile": "default", "decision": "allowed", "files": files}).to_string();
+    let (status, decided) = site.ask("POST", "/files/decisions", &wish(&files)).await;
+    assert_eq!((status, &decided["decided"], &decided["unchanged"]), (200, &json!(1), &json!(0)), "{decided}");
+    let refused = decided["refused"].as_array().unwrap();
+    let told: Vec<_> = refused.iter().map(|refused| (refused["file"].as_str().unwrap(), refused["because"].as_str().unwrap())).collect();
+    assert_eq!(told, [("no \u{1b}[31mdigest", "malformed"), (file(1).to_string().as_str(), "threat")], "{decided}");
+    let (_, again) = site.ask("POST", "/files/decisions", &wish(&files)).await;
+    assert_eq!((&again["decided"], &again["unchanged"]), (&json!(0), &json!(1)), "{again}");
+    let too_many = json!(vec![file(2).to_string(); DECISIONS_MAX + 1]);
+    assert_problem(&site.ask("POST", "/files/decisions", &wish(&too_many)).await, 422, "in parts");
+    assert_problem(&site.ask("POST", "/files/decisions", &wish(&json!([]))).await, 422, "1 to 5000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn settings_and_packages_are_drafted_shown_as_different_and_published() {
     let site = Site::start().await;
     let (_, profile) = site.ask("PATCH", "/profiles/default", r#"{"mode": "protect", "allow_safe": "off"}"#).await;
@@ -91,7 +110,48 @@ async fn settings_and_packages_are_drafted_shown_as_different_and_published() {
     let (_, published) = site.ask("POST", "/profiles/default/publish", "{}").await;
     assert_eq!((&published["settings"], &published["sources"]), (&json!(2), &json!(1)), "{published}");
     let (_, sources) = site.get("/sources?profile=default&kind=package").await;
-    assert_eq!((&sources["items"][0]["decision"], &sources["items"][0]["draft"]), (&json!("denied"), &Value::Null), "{sources}");
+    let row = &sources["items"][0];
+    assert_eq!(
+        (&row["state"], &row["entries"][0]["decision"], &row["entries"][0]["draft"]),
+        (&json!("denied"), &json!("denied"), &Value::Null)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packages_are_decided_on_by_version_and_looked_at_one_by_one() {
+    let site = Site::start().await;
+    let wish = |members: &[(&str, Value)]| {
+        let mut body = json!({"kind": "package", "manager": "dpkg", "name": "openssl", "scope": "global", "decision": "denied"});
+        members.iter().for_each(|(name, value)| body[*name] = value.clone());
+        body.to_string()
+    };
+    let (status, previewed) =
+        site.ask("PUT", "/sources/decision", &wish(&[("versions", json!("<3.0.9-1")), ("preview", json!(true))])).await;
+    assert_eq!((status, &previewed["draft"], &previewed["versions"]), (200, &json!(false), &json!("< 3.0.9-1")), "{previewed}");
+    assert_eq!(site.get("/sources").await.1["items"], json!([]), "a preview changes nothing");
+    let (_, drafted) = site.ask("PUT", "/sources/decision", &wish(&[("versions", json!("[1, 3.0.9-1)"))])).await;
+    assert_eq!((&drafted["draft"], &drafted["extent"]["hosts"]), (&json!(true), &json!(0)), "{drafted}");
+    let key = drafted["key"].as_str().unwrap();
+    let (status, shown) = site.get(&format!("/sources/{key}?profile=default&limit=5")).await;
+    let entry = &shown["entries"][0];
+    assert_eq!(
+        (status, &entry["global"], &entry["versions"], &entry["draft"]),
+        (200, &json!(true), &json!("[1, 3.0.9-1)"), &json!("denied"))
+    );
+    assert_eq!((&shown["state"], &shown["on"]["items"], &shown["asked"]["hosts"]), (&json!("new"), &json!([]), &json!(0)), "{shown}");
+    for (versions, word) in [("3.0", "is no range"), ("[2, 1]", "no version is in"), ("< ~~", "is no version")] {
+        assert_problem(&site.ask("PUT", "/sources/decision", &wish(&[("versions", json!(versions))])).await, 422, word);
+    }
+    let publisher = json!({"kind": "publisher", "fingerprint": file(1), "versions": "< 1", "scope": "global", "decision": "denied"});
+    assert_problem(&site.ask("PUT", "/sources/decision", &publisher.to_string()).await, 422, "no versions");
+    assert_problem(&site.get(&format!("/sources/{}", file(9))).await, 404, "source list");
+    assert_problem(&site.get("/sources/nonsense").await, 404, "source list");
+    assert_problem(&site.get("/sources?host=nobody").await, 404, "nobody");
+    assert_problem(&site.get(&format!("/sources?text={}", "x".repeat(300))).await, 400, "text");
+    assert_problem(&site.get("/sources?after=00").await, 400, "cursor");
+    assert_problem(&site.ask("POST", "/profiles/default/sources/adopt", "{}").await, 409, "reference host");
+    let (status, adopted) = site.ask("POST", "/profiles/default/sources/adopt", r#"{"host": "web-1"}"#).await;
+    assert_eq!((status, &adopted["adopted"]), (200, &json!(0)), "{adopted}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,7 +309,7 @@ async fn every_request_in_the_documentation_is_one_the_server_knows() {
         cells.get(1..3).filter(|cells| cells[1].starts_with('/')).map(|cells| (cells[0].to_owned(), cells[1].to_owned()))
     });
     let rows: Vec<_> = rows.collect();
-    assert_eq!(rows.len(), 27, "{rows:?}");
+    assert_eq!(rows.len(), 30, "{rows:?}");
     for (method, path) in rows {
         let (_, answer) = site.ask(&method, &path.replace('{', "%7B").replace('}', "%7D"), "7").await;
         let told = answer.to_string();

@@ -112,6 +112,7 @@ impl Site {
             evidence: Evidence::default(),
             process: Some(process),
             user_writable_folder: false,
+            layer: None,
         };
         let sequence = self.reported.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
         let report = Report { sequence, body: ReportBody::Observation(observation) };

@@ -78,6 +78,19 @@ struct Observation {
     last_observed_at: i64,
     count: u64,
     evidence: Evidence,
+    layer: Option<Layer>,
+    process: Option<User>,
+}
+
+#[derive(Deserialize)]
+struct Layer {
+    upper: bool,
+}
+
+/// Who used it last, as far as it tells where.
+#[derive(Deserialize)]
+struct User {
+    container: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +120,7 @@ struct Execution {
     at: i64,
     count: u64,
     fate: String,
+    r#use: String,
 }
 
 #[derive(Deserialize)]
@@ -260,11 +274,20 @@ fn observations(file: &Detail, now: i64) -> String {
             relative(observation.last_observed_at, now),
             count(observation.count),
             observation.sources.join("+"),
-            observation.evidence.short(),
+            observation.proof(),
             observation.path.clone(),
         ]);
     }
     table.or("no host reported it")
+}
+
+impl Observation {
+    /// What was proved, and where in a container it lies.
+    fn proof(&self) -> String {
+        let layer = self.layer.as_ref().map(|layer| if layer.upper { "in an upper layer" } else { "in a lower layer" }.to_owned());
+        let container = self.process.as_ref().and_then(|process| process.container.as_ref()).map(|id| format!("container {id:.12}"));
+        [Some(self.evidence.short()), layer, container].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
 }
 
 impl Evidence {
@@ -280,7 +303,7 @@ impl Evidence {
 }
 
 fn executions(file: &Detail, now: i64) -> String {
-    let mut table = Table::new(["WHEN", ">TIMES", "HOST", ">UID", ">PID", "PARENT", "OUTCOME", "PATH"]);
+    let mut table = Table::new(["WHEN", ">TIMES", "HOST", ">UID", ">PID", "PARENT", "USE", "OUTCOME", "PATH"]);
     for execution in &file.executions {
         let process = execution.process.as_ref();
         table.row([
@@ -290,6 +313,7 @@ fn executions(file: &Detail, now: i64) -> String {
             process.map_or_else(|| "-".into(), |process| process.uid.map_or_else(|| "?".into(), |uid| uid.to_string())),
             process.map_or_else(|| "-".into(), |process| process.pid.to_string()),
             process.and_then(|process| process.parent_path.clone()).unwrap_or_else(|| "-".into()),
+            execution.r#use.clone(),
             if execution.fate == "ran" { execution.fate.clone() } else { execution.fate.to_uppercase() },
             execution.path.clone(),
         ]);

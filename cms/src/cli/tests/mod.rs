@@ -1,14 +1,16 @@
 //! The command line against a real server on a real socket: what people read, what scripts read, and exit codes.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::time::Duration;
 
-use doorward_policy::{Class, Reputation, ScanId};
+use doorward_policy::{Class, Reputation, ScanId, Sha256};
 use doorward_proto::uplink::{ScanProgress, ScanState};
 use doorward_service::Exit;
 use serde_json::Value;
 
 use super::run_with;
+use crate::api::limit::DECISIONS_MAX;
 use crate::api::tests::site::{NOW, Site, file};
 use crate::enrollment::Keys;
 use crate::store::InForce;
@@ -92,6 +94,29 @@ async fn nothing_to_show_is_a_sentence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sources_are_written_as_they_are_shown() {
+    let site = Site::start().await;
+    let previewed = run(&site, &["source", "deny", "dpkg:nethack", "--global", "--versions", "<3.7", "--dry-run"]).await;
+    let text = previewed.text();
+    assert!(
+        text.contains("package nethack < 3.7 as DENIED in all profiles would bear on 0 hosts") && text.contains("nothing was changed"),
+        "{text}"
+    );
+    assert!(run(&site, &["source", "list"]).await.text().contains("no such package or publisher"));
+    let drafted = run(&site, &["source", "deny", "dpkg:nethack", "--global", "--versions", "<3.7", "--comment", "CVE"]).await;
+    assert!(drafted.text().contains("`doorward-cms profile publish global`"), "{}", drafted.out);
+    let listed = run(&site, &["source", "list", "--profile", "default", "--state", "new"]).await;
+    assert!(listed.text().contains("global: draft DENIED < 3.7") && listed.out.contains("dpkg:nethack"), "{}", listed.out);
+    let shown = run(&site, &["source", "show", "dpkg:nethack", "--profile", "default"]).await;
+    assert!(shown.text().contains("CVE") && shown.out.contains("no host has it"), "{}", shown.out);
+    assert!(run(&site, &["source", "forget", "dpkg:nethack", "--global", "--versions", "< 3.7"]).await.text().contains("UNDECIDED"));
+    let refused = run(&site, &["source", "allow", "nethack", "--global"]).await;
+    assert_eq!(refused.exit, Exit::Usage, "{}", refused.log);
+    let unknown = run(&site, &["source", "show", "publisher:Nobody"]).await;
+    assert!(unknown.log.contains("no host named a publisher"), "{}", unknown.log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn decisions_say_what_they_did_and_warn_about_threats() {
     let site = busy_site().await;
     let sha = file(1).to_string();
@@ -108,9 +133,36 @@ async fn decisions_say_what_they_did_and_warn_about_threats() {
     assert!(set.text().contains("trusted_mounts: none -> /home, /srv/tools"), "{}", set.out);
     let refused = run(&site, &["profile", "set", "default", "trusted_mounts=/home/"]).await;
     assert!(refused.log.contains("trusted_mounts are at most 64 absolute paths"), "{}", refused.log);
-    assert!(run(&site, &["profile", "publish", "default"]).await.text().contains("4 settings, 1 packages"));
+    let set = run(&site, &["profile", "set", "default", "interpreters=sh:.sh:-c,python3*:.py", "open_exclusions="]).await;
+    assert!(set.text().contains("-> sh:.sh:-c, python3*:.py") && set.out.contains("-> none"), "{}", set.out);
+    assert!(run(&site, &["profile", "publish", "default"]).await.text().contains("6 settings, 1 packages"));
     let mode = run(&site, &["host", "set", "web-1", "mode=detect"]).await;
     assert!(mode.text().contains("detect, its own mode"), "{}", mode.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_files_is_decided_in_parts_and_what_is_left_out_is_told_line_by_line() {
+    let site = busy_site().await;
+    let mut list = tempfile::NamedTempFile::new().unwrap();
+    let made_up = |number: u32| Sha256::new([[0xee; 28].as_slice(), &number.to_be_bytes()].concat().try_into().unwrap());
+    let parts = u32::try_from(DECISIONS_MAX).unwrap() + 10;
+    writeln!(list, "# bad ones\n{}  ./known\nnonsense", file(1)).unwrap();
+    (0..parts).for_each(|number| writeln!(list, "{}", made_up(number)).unwrap());
+    let path = list.path().to_str().unwrap();
+    let denied = run(&site, &["file", "deny", "--from", path, "--profile", "default", "--comment", "a list"]).await;
+    assert_eq!(denied.exit, Exit::Failure, "one line names no file");
+    assert!(denied.out.starts_with(&format!("{} files are DENIED in profile default, in force now", parts + 1)), "{}", denied.out);
+    assert!(denied.out.contains("no SHA-256: 1\n  line 3: ") && denied.log.contains("1 of the files"), "{} {}", denied.out, denied.log);
+    let rows = site.allowlist.store().audit(&crate::store::PageRequest::default()).await.unwrap().items;
+    assert_eq!(rows.iter().filter(|row| row.action == "files.decide").count(), 2, "one for each part");
+    let allowed = run(&site, &["--json", "file", "allow", "--from", path, "--profile", "default"]).await;
+    let report: Value = serde_json::from_str(allowed.out.lines().last().unwrap()).unwrap();
+    assert_eq!((&report["decided"], &report["refused"]["threat"]), (&parts.into(), &1.into()), "{report}");
+    assert_eq!(report["refused_files"][1]["file"], file(1).to_string(), "{report}");
+    let missing = run(&site, &["file", "deny", "--from", "/nowhere/list", "--global"]).await;
+    assert_eq!(missing.exit, Exit::NoInput, "{}", missing.log);
+    let both = run(&site, &["file", "deny", &file(1).to_string(), "--from", path, "--global"]).await;
+    assert_eq!(both.exit, Exit::Usage);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,7 +46,10 @@ impl Reader<'_> {
             }
             AgentMessage::CommandResult(CommandResult { id, error }) => {
                 let _turn = self.turn().await?;
-                Ok(shared.store.command_done(*host, id, error.as_deref(), shared.clock.now_micros()).await?)
+                shared.store.command_done(*host, id, error.as_deref(), shared.clock.now_micros()).await?;
+                // Only so many are sent at a time.
+                self.session.place.nudge().nudge(Due::COMMANDS);
+                Ok(())
             }
             AgentMessage::SnapshotRequest(reason) => {
                 tracing::info!(%host, reason = %reason.escape_debug(), "a host asks for its whole policy");

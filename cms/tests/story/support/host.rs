@@ -52,6 +52,7 @@ impl Found {
             evidence: Evidence::default(),
             process: None,
             user_writable_folder: false,
+            layer: None,
         })
     }
 

@@ -3,10 +3,12 @@
 pub(crate) mod deb;
 mod elf;
 pub(crate) mod gpg;
+mod header;
 mod pe;
 mod zip;
 
 pub(crate) use elf::ElfSample;
+pub(crate) use header::{HeaderSample, Value};
 pub(crate) use pe::pe;
 pub(crate) use zip::ZipSample;
 

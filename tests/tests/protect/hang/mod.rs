@@ -14,6 +14,7 @@ mod freeze;
 mod full_disk;
 mod fuse;
 mod log;
+mod push;
 mod storm;
 mod trace;
 
