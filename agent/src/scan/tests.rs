@@ -209,7 +209,10 @@ fn a_host_of_both_families_is_settled_by_both_and_the_inventory_tells_them_apart
         .summary
         .inventory
         .iter()
-        .map(|count| (count.package.manager, count.package.version.as_str(), count.files, count.modified))
+        .filter_map(|count| {
+            let Source::Package(package) = &count.source else { return None };
+            Some((package.manager, package.version.as_str(), count.files, count.modified))
+        })
         .collect();
     let expected = [(PackageManager::Dpkg, "1", 1, 0), (PackageManager::Rpm, "2:1.0-3", 1, 1)];
     assert_eq!(found, BTreeSet::from(expected), "two packages of one name");

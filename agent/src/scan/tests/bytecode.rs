@@ -51,7 +51,9 @@ fn bytecode_is_settled_by_the_package_of_its_unchanged_source_and_counted_for_it
     assert!(is_settled(&root));
     if root.path().metadata().unwrap().uid() == 0 {
         let scanned = TestScan::of(&root, &TempDir::new().unwrap()).run();
-        let [PackageCount { package, files: 1, modified: 0 }] = &scanned.summary.inventory[..] else { panic!("{:?}", scanned.summary) };
+        let [SourceCount { source: Source::Package(package), files: 1, modified: 0 }] = &scanned.summary.inventory[..] else {
+            panic!("{:?}", scanned.summary)
+        };
         assert_eq!(package.name, "tool");
     }
 }
