@@ -263,7 +263,7 @@ async fn a_question_that_waits_is_withdrawn_when_the_package_is_denied() {
     let cms = TestCms::new().await;
     let web = cms.host("web-1").await;
     web.finds([Found::new("/opt/nmap", "patched nmap").of_package("nmap", Fit::Modified).executed()]).await;
-    assert_eq!(cms.row("patched nmap").await.reason, StatusReason::Pending);
+    assert_eq!(cms.row("patched nmap").await.reason, StatusReason::Modified);
     decide(&cms, cms.profile, "nmap", "", Decision::Denied).await.unwrap();
     cms.publish().await;
     let taken = cms.store.take_lookups(cms.now(), doorward_cms::store::Priority::Refresh, 10).await.unwrap();

@@ -117,10 +117,10 @@ impl RpmRoot {
         package
     }
 
-    /// Builds a package and installs it.
+    /// Builds a package and installs it, however much room the disk has for what is sparse.
     pub(crate) fn install(&self, spec: &Spec<'_>, options: &[&str]) {
         let package = self.build(spec);
-        self.rpm(&[&["-i", "--nodeps"], options, &[package.to_str().unwrap()]].concat());
+        self.rpm(&[&["-i", "--nodeps", "--ignoresize"], options, &[package.to_str().unwrap()]].concat());
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
