@@ -7,8 +7,8 @@ use std::ffi::CString;
 use std::sync::Arc;
 
 use doorward_policy::{
-    DigestAlgorithm, Evidence, Fit, Judgement, PackageEvidence, PathBytes, Response, Row, Sha256, Standing, Status, Subject, Verdict,
-    judge, respond, status,
+    DigestAlgorithm, Evidence, Fit, Judgement, Level, PackageEvidence, PathBytes, Response, Row, Sha256, Standing, Status, Subject,
+    Verdict, judge, respond, status,
 };
 use doorward_proto::report::Source;
 use doorward_proto::uplink;
@@ -140,7 +140,8 @@ impl Judge {
     #[must_use]
     pub fn evidence(&self, path: Option<&PathBytes>, digests: &Digests) -> Evidence {
         let path = path.and_then(|path| self.below_root(path));
-        let package = path.zip(self.trust.current()).and_then(|(path, trust)| trust.evidence(&path, digests));
+        let settings = self.lists.settings();
+        let package = path.and_then(|path| self.trust.evidence(&path, digests, &settings.archive_keys));
         Evidence { package, publisher: None }
     }
 
@@ -148,6 +149,20 @@ impl Judge {
     #[must_use]
     pub fn evidence_of(&self, path: Option<&PathBytes>, file: &Identified) -> Evidence {
         Evidence { publisher: self.publishers.evidence(file), ..self.evidence(path, &file.digests) }
+    }
+
+    /// As [`Self::evidence`] for a caller that has asked the databases already, for a path below the root.
+    #[must_use]
+    pub fn strengthen(&self, path: &PathBytes, file: &Sha256, database: Option<PackageEvidence>) -> Option<PackageEvidence> {
+        let settings = self.lists.settings();
+        self.trust.ledger().evidence(&self.trust.place(path.as_bytes()), file, database, &settings.archive_keys)
+    }
+
+    /// Whether the package manager's scripts and what it unpacks need a signed archive here like everything else: the profile asks for
+    /// them, and apt brings archives before it unpacks them.
+    #[must_use]
+    pub fn wants_signed_transactions(&self) -> bool {
+        self.lists.rules().package_level == Level::Signed && self.trust.ledger().is_told()
     }
 
     /// What the package of its source says of bytecode at this path that no package owns; nobody but root can write its folder or those

@@ -151,9 +151,12 @@ fn watch_packages(agent: &Arc<Agent>) -> Option<trust::Watch> {
         move |outcome: Result<(), trust::Unread>| match outcome {
             Ok(()) => {
                 agent.judge.closure().find(&agent.identifier, &agent.settings.root);
+                agent.forget_unused_archives();
                 agent.packages_read.notify_one();
                 tracing::info!("packages changed; their files are vouched for from now on");
             }
+            // A package manager is at work; its database will be read when that is over.
+            Err(trust::Unread { error: trust::TrustError::Unsettled, .. }) if trust::transaction_is_open(agent.judge.trust().root()) => {}
             Err(error) => {
                 agent.health.note(error.manager.into());
                 tracing::warn!(%error, "the package database cannot be read again; what was read before stays valid");

@@ -1,5 +1,5 @@
-//! Readers of hostile bytes: what a file is ([`Kind`]), who signed it ([`signature`]) and what the databases of dpkg ([`dpkg`]) and rpm
-//! ([`rpm`]) say. Bytes in (`&[u8]` or
+//! Readers of hostile bytes: what a file is ([`Kind`]), who signed it ([`signature`]), what the databases of dpkg ([`dpkg`]) and rpm
+//! ([`rpm`]) say, what a package archive brings ([`deb`]), and who signed the index it stands in ([`apt`], [`openpgp`]). Bytes in (`&[u8]` or
 //! `Read + Seek`), facts out. No file system, no clock, no threads; whoever calls opens the files and sets the deadlines.
 //!
 //! The promise, for any input whatever: no panic, no unbounded allocation (every size taken from the input has a named
@@ -8,7 +8,11 @@
 //! `fuzz/` at the top of the repository holds a target for each reader.
 #![forbid(unsafe_code)]
 
+pub mod apt;
 mod bytecode;
+pub mod compression;
+pub mod deb;
+mod deb822;
 pub mod dpkg;
 mod elf;
 mod jar;
@@ -22,6 +26,7 @@ pub mod signature;
 mod source;
 
 pub use bytecode::{BYTECODE_HEADER_BYTES, SourceStamp, bytecode_source};
+pub use deb822::StanzaProblem;
 pub use elf::{Elf, ElfClass, ElfRole, Needs};
 pub use jar::named_like_jar;
 pub use kind::{FIRST_BYTES, Format, Guess, HEAD_BYTES, Kind, may_be_candidate};

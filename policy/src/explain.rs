@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Facts, Fit, Flaw, Judgement, Level, Listing, Row, StatusReason, Subject, TrustRules, Verdict, judge, status};
+use crate::{Facts, Fit, Flaw, Judgement, Level, Listing, PackageEvidence, Row, StatusReason, Subject, TrustRules, Verdict, judge, status};
 
 /// One row of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub fn explain(rules: &TrustRules, subject: &Subject) -> Explanation {
         .take_while(|row| *row <= judgement.row)
         .map(|row| Step { number: row.number(), row, decided: row == judgement.row, finding: finding(row, rules, subject) })
         .collect();
-    Explanation { judgement, steps, would_change: would_change(judgement, subject) }
+    Explanation { judgement, steps, would_change: would_change(rules, judgement, subject) }
 }
 
 fn finding(row: Row, rules: &TrustRules, subject: &Subject) -> String {
@@ -122,6 +122,9 @@ fn package_finding(rules: &TrustRules, subject: &Subject) -> String {
     let evidence = &package.evidence;
     let name = crate::PathBytes::new(format!("{} {}", evidence.name, evidence.version));
     match evidence.fit {
+        Fit::Modified if evidence.level == Level::Signed => {
+            format!("package {name} owns this path, but its signed archive brings another file here, whatever the local database says")
+        }
         Fit::Modified => format!("package {name} owns this path but lists another digest: the file was changed"),
         Fit::NoDigest => format!("package {name} owns this path and lists no digest for it"),
         Fit::Compiled if rules.package_level > Level::Database => {
@@ -162,7 +165,7 @@ fn publisher_finding(rules: &TrustRules, subject: &Subject) -> String {
     format!("signed by {name}, but {why}")
 }
 
-fn would_change(judgement: Judgement, subject: &Subject) -> Vec<String> {
+fn would_change(rules: &TrustRules, judgement: Judgement, subject: &Subject) -> Vec<String> {
     let mut ways = Vec::new();
     match judgement.row {
         Row::Closure if subject.facts.overrides_list() => ways.push("threat intelligence turning against it; no list can".to_owned()),
@@ -178,6 +181,13 @@ fn would_change(judgement: Judgement, subject: &Subject) -> Vec<String> {
         Row::Nothing => {
             if subject.facts.is_modified() {
                 ways.push("reinstalling its package".to_owned());
+            }
+            let lacks_level = |package: &PackageEvidence| package.fit == Fit::Match && package.level < rules.package_level;
+            if subject.facts.package.as_ref().is_some_and(|package| lacks_level(&package.evidence)) {
+                ways.push(
+                    "its package coming from a signed source (`doorward-agent trust witness` has its archive read again), or maintenance"
+                        .to_owned(),
+                );
             }
             ways.push("a person allowing the file by name".to_owned());
             ways.push("threat intelligence knowing it, with the profile's automatic allow of safe files".to_owned());

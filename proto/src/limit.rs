@@ -76,6 +76,9 @@ pub const TRUSTED_MOUNTS_MAX: usize = 64;
 /// Interpreters in a host's settings.
 pub const INTERPRETERS_MAX: usize = 64;
 
+/// Keys of repositories in a host's settings.
+pub const ARCHIVE_KEYS_MAX: usize = 64;
+
 /// Path prefixes in a command to scan.
 pub const SCAN_ROOTS_MAX: usize = 64;
 

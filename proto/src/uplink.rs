@@ -1,6 +1,6 @@
 //! The long-lived stream between a host and the CMS, in domain words. The host is who its certificate says, so no message names it.
 
-use doorward_policy::{Interpreter, Mode, PathBytes, ScanId, Sha256, Status, UnverifiedAction};
+use doorward_policy::{Interpreter, KeyFingerprint, Mode, PathBytes, ScanId, Sha256, Status, UnverifiedAction};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -165,6 +165,9 @@ pub struct HostSettings {
     ///
     /// SECURITY: what is mounted below one of them is not meant: in a home folder anybody may mount a filesystem of his own.
     pub trusted_mounts: Vec<PathBytes>,
+    /// Keys of repositories whose signed archives count; none: those the host's own package manager uses.
+    #[serde(default)]
+    pub archive_keys: Vec<KeyFingerprint>,
     /// With exec+open, programs that run what they read.
     #[serde(default)]
     pub interpreters: Vec<Interpreter>,

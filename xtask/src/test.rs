@@ -16,6 +16,8 @@ const NEEDS: &[Need] = &[
     Need { program: "systemd-nspawn", package: "systemd-container" },
     Need { program: "python3", package: "python3" },
     Need { program: "pip3", package: "python3-pip" },
+    Need { program: "gpg", package: "gnupg" },
+    Need { program: "dpkg-deb", package: "dpkg" },
     Need { program: "protoc", package: "protobuf-compiler" },
     Need { program: "rpmbuild", package: "rpm" },
     Need { program: "gpg", package: "gnupg" },

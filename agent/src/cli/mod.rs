@@ -3,6 +3,7 @@
 //! Results go to standard output, readable or as one JSON document; everything else goes to standard error. Exit codes are those
 //! of sysexits(3).
 
+mod apt_hook;
 mod check_config;
 mod enroll;
 mod failure;
@@ -12,6 +13,7 @@ mod run;
 mod sandbox;
 mod scan;
 mod status;
+mod trust;
 mod verify;
 mod why;
 
@@ -68,6 +70,11 @@ enum Command {
     Why(why::Options),
     /// Check every packaged file against its package; exit code 1 when something differs
     Verify(verify::Options),
+    /// Where files come from: the chain behind a file, how much of the host has one, and archives to be read again
+    Trust(trust::Options),
+    /// Tell the daemon of archives that apt is about to unpack; run by apt
+    #[command(hide = true)]
+    AptHook(apt_hook::Options),
     /// Join a management server with a one-time token
     Enroll(enroll::Options),
     /// Read the configuration and say what is wrong with it
@@ -113,6 +120,8 @@ fn execute(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Status => status::run(&settings()?, *json)?,
         Command::Why(options) => why::run(&settings()?, options, *json)?,
         Command::Verify(options) => return verify::run(&settings()?, options, *json).map(ExitCode::from),
+        Command::Trust(options) => return trust::run(&settings()?, options, *json).map(ExitCode::from),
+        Command::AptHook(options) => return Ok(apt_hook::run(&settings()?, options).into()),
         Command::Enroll(options) => enroll::run(&settings()?, options, *json)?,
         Command::CheckConfig => check_config::run(&settings()?, *json)?,
         Command::Guard(options) => return Ok(guard::run(options)),

@@ -23,7 +23,7 @@ use crate::identify::{Identifier, IdentityStore, Limits};
 use crate::judge::{Closure, Judge};
 use crate::list::{Lists, Trustee};
 use crate::system::entropy;
-use crate::trust::{Publishers, Trust};
+use crate::trust::{Ledger, Publishers, Trust};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -46,7 +46,7 @@ pub(super) fn run(settings: &Settings, options: &Options, json: bool) -> Result<
 }
 
 /// Opens without ever waiting: a FIFO or a device is told by its type and not by hanging on it.
-fn open(path: &Path, shown: &PathBytes) -> Result<File, Failure> {
+pub(super) fn open(path: &Path, shown: &PathBytes) -> Result<File, Failure> {
     let cannot = |error: std::io::Error| {
         let exit = if error.kind() == std::io::ErrorKind::PermissionDenied { Exit::NoPermission } else { Exit::NoInput };
         Failure::new(exit, format!("cannot open {shown}: {error}"))
@@ -62,7 +62,8 @@ fn open(path: &Path, shown: &PathBytes) -> Result<File, Failure> {
 fn offline(settings: &Settings, file: &File, path: &PathBytes) -> Result<Why, Failure> {
     let clock = Clock::system();
     let identifier = Identifier::new(Arc::new(IdentityStore::in_memory(entropy::fill)), clock.clone(), Limits::default());
-    let (trust, problems) = Trust::open(&settings.root);
+    let (ledger, _) = Ledger::open(&settings.state_dir.join("trust"));
+    let (trust, problems) = Trust::with_ledger(&settings.root, ledger);
     for problem in problems {
         eprintln!("doorward-agent: the package database cannot be used: {problem}");
     }

@@ -9,4 +9,5 @@ pub mod connection;
 pub mod protocol;
 pub mod server;
 pub mod status;
+pub mod trust;
 pub mod why;

@@ -6,8 +6,11 @@ use doorward_policy::PathBytes;
 use serde::{Deserialize, Serialize};
 
 use super::status::Status;
+use super::trust::{Chain, TrustStatus, Unsigned};
 use super::why::Why;
 use crate::scan::{Reading, Summary};
+use crate::trust::Witnessed;
+use crate::trust::ledger::Occasion;
 
 /// Bytes of a request's line, its newline included: a path of 4095 bytes, all of them escaped twice over, fits.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -30,13 +33,32 @@ pub enum Request {
         /// Path prefixes; empty for everything.
         paths: Vec<PathBytes>,
     },
+    /// An archive of a package, which comes along open: its files are vouched for when a signed index lists it. For root alone.
+    Witness {
+        /// On which occasion.
+        occasion: Occasion,
+    },
+    /// No more archives come for now; what was learnt is put on disk. For root alone.
+    WitnessEnd {
+        /// On which occasion.
+        occasion: Occasion,
+    },
+    /// The chain behind the open file that comes along.
+    TrustShow {
+        /// The path the caller used.
+        path: PathBytes,
+    },
+    /// How much signed archives vouch for. For root alone: it reads all indexes.
+    TrustStatus,
+    /// Packages whose archive was not read.
+    TrustUnsigned,
 }
 
 impl Request {
     /// Whether only root may ask this.
     #[must_use]
     pub const fn is_for_root(&self) -> bool {
-        matches!(self, Self::Scan { .. })
+        matches!(self, Self::Scan { .. } | Self::Witness { .. } | Self::WitnessEnd { .. } | Self::TrustStatus)
     }
 }
 
@@ -52,6 +74,16 @@ pub enum Answer {
     Progress(ScanCounts),
     /// What a scan found.
     Scan(ScanOutcome),
+    /// To [`Request::Witness`].
+    Witness(Witnessed),
+    /// To [`Request::WitnessEnd`].
+    Done,
+    /// To [`Request::TrustShow`].
+    Chain(Box<Chain>),
+    /// To [`Request::TrustStatus`].
+    TrustStatus(Box<TrustStatus>),
+    /// To [`Request::TrustUnsigned`].
+    TrustUnsigned(Vec<Unsigned>),
     /// The request was not answered.
     Error(Refusal),
 }

@@ -20,8 +20,11 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::connection::{Connection, Peer};
 use super::protocol::{Answer, Refusal, RefusalCode, Request, ScanCounts, ScanOutcome};
 use super::status::Status;
+use super::trust::{Chain, TrustStatus, Unsigned, is_readable};
 use super::why::Why;
 use crate::health::{FailureReason, Health};
+use crate::trust::Witnessed;
+use crate::trust::ledger::Occasion;
 
 /// Requests answered at the same time.
 const REQUESTS_MAX: usize = 12;
@@ -46,6 +49,25 @@ pub trait Daemon: Send + Sync + 'static {
     /// # Errors
     /// A refusal for the caller.
     fn scan(&self, paths: Vec<PathBytes>, progress: &mut dyn FnMut(ScanCounts) -> ControlFlow<()>) -> Result<ScanOutcome, Refusal>;
+    /// Reads an archive for the ledger.
+    ///
+    /// # Errors
+    /// A refusal for the caller.
+    fn witness(&self, archive: &File, occasion: Occasion) -> Result<Witnessed, Refusal>;
+    /// Puts the ledger on disk.
+    ///
+    /// # Errors
+    /// A refusal for the caller.
+    fn witness_end(&self, occasion: Occasion) -> Result<(), Refusal>;
+    /// The chain behind an open file.
+    ///
+    /// # Errors
+    /// A refusal for the caller.
+    fn chain(&self, file: &File, path: &PathBytes, caller: Peer) -> Result<Chain, Refusal>;
+    /// How much signed archives vouch for.
+    fn trust_status(&self) -> TrustStatus;
+    /// Packages whose archive was not read.
+    fn unsigned(&self) -> Vec<Unsigned>;
 }
 
 /// A socket being listened on. Dropping it stops listening and removes the socket.
@@ -153,10 +175,7 @@ impl Desk {
     fn answer(&self, connection: &Connection, request: Request, file: Option<File>) -> Result<Answer, Refusal> {
         match request {
             Request::Status => Ok(Answer::Status(Box::new(self.daemon.status()))),
-            Request::Why { path } => {
-                let file = file.ok_or_else(|| Refusal::new(RefusalCode::Malformed, "no open file came with the question"))?;
-                self.daemon.why(&file, &path, connection.peer).map(|why| Answer::Why(Box::new(why)))
-            }
+            Request::Why { path } => self.daemon.why(&along(file)?, &path, connection.peer).map(|why| Answer::Why(Box::new(why))),
             Request::Scan { paths } => {
                 let mut progress = |counts| match connection.answer(&Answer::Progress(counts)) {
                     Ok(()) => ControlFlow::Continue(()),
@@ -164,6 +183,13 @@ impl Desk {
                 };
                 self.daemon.scan(paths, &mut progress).map(Answer::Scan)
             }
+            Request::Witness { occasion } => self.daemon.witness(&along(file)?, occasion).map(Answer::Witness),
+            Request::WitnessEnd { occasion } => self.daemon.witness_end(occasion).map(|()| Answer::Done),
+            Request::TrustShow { path } => {
+                self.daemon.chain(&along(file)?, &path, connection.peer).map(|chain| Answer::Chain(Box::new(chain)))
+            }
+            Request::TrustStatus => Ok(Answer::TrustStatus(Box::new(self.daemon.trust_status()))),
+            Request::TrustUnsigned => Ok(Answer::TrustUnsigned(self.daemon.unsigned())),
         }
     }
 
@@ -173,6 +199,12 @@ impl Desk {
         }
         drop(connection.answer(&Answer::Error(refusal)));
     }
+}
+
+/// The open file that a request needs.
+fn along(file: Option<File>) -> Result<File, Refusal> {
+    file.filter(is_readable)
+        .ok_or_else(|| Refusal::new(RefusalCode::Malformed, "no open file came with the question, or one that is not open for reading"))
 }
 
 /// Places for requests under way, by user.

@@ -8,6 +8,7 @@ use doorward_proto::report::Coverage;
 use doorward_proto::uplink::{CoverageKind, ScanProgress, ScanState};
 use serde::{Deserialize, Serialize};
 
+use super::trust::PackageCounts;
 use crate::sandbox::Standing;
 
 /// How the daemon is.
@@ -37,6 +38,9 @@ pub struct Status {
     pub awaiting: u64,
     /// Reports dropped since the store was made.
     pub dropped: u64,
+    /// Packages by what vouches for them.
+    #[serde(default)]
+    pub packages: PackageCounts,
     /// Which opens count as uses.
     pub watches: CoverageKind,
     /// What is watched and what is not.
@@ -112,6 +116,8 @@ impl fmt::Display for Status {
         line(f, "settings", &format!("revision {}", self.settings_revision))?;
         line(f, "reports", &format!("{} waiting, {} dropped; {} files await a verdict", self.pending, self.dropped, self.awaiting))?;
         line(f, "executions", &format!("{} seen, {} judged, {} unresolved", executions.seen, executions.judged, executions.unresolved))?;
+        let PackageCounts { installed, signed } = self.packages;
+        line(f, "packages", &format!("{signed} of {installed} by signed archives, the rest by the local database alone"))?;
         line(f, "scan", &self.scan.as_ref().map_or_else(|| "none under way".to_owned(), scan_line))?;
         line(f, "sandbox", &self.sandbox.to_string())?;
         self.fmt_coverage(f)?;

@@ -23,7 +23,7 @@ use super::process::capture as facts;
 use super::queue::{Queue, SOON};
 use super::reader::{Manner, Sighting, user_of};
 use crate::health::{FailureReason, Health};
-use crate::identify::Identity;
+use crate::identify::{Attributes, Identified, Identity};
 use crate::judge::{Basis, Judge};
 use crate::system::group::{Group, Quiet};
 use crate::system::{lease, process};
@@ -383,4 +383,12 @@ pub(super) fn is_still(file: &File, identity: &Identity) -> bool {
 pub(super) fn content_still(file: &File, identity: &Identity) -> Option<Content> {
     let stat = fstat(file).ok().filter(|stat| Identity::of(identity.filesystem, stat) == *identity)?;
     Some(Content::of(&stat))
+}
+
+/// The marks of its content, when nothing but the change time moved since it was identified.
+pub(super) fn content_but_for_names(file: &File, identified: &Identified) -> Option<Content> {
+    let stat = fstat(file).ok()?;
+    let Identified { identity, attributes, .. } = *identified;
+    let now = Attributes { changed_at: attributes.changed_at, ..Attributes::of(&stat) };
+    (Identity::of(identity.filesystem, &stat).inode == identity.inode && now == attributes).then(|| Content::of(&stat))
 }

@@ -37,6 +37,12 @@ impl Location {
         }
     }
 
+    /// Whether the kernel calls it a file without a name.
+    #[must_use]
+    pub fn is_nameless(&self) -> bool {
+        matches!(self, Self::Elsewhere(name) if name.as_bytes().ends_with(DELETED))
+    }
+
     /// What reports say: the path, or `(deleted)/old/name` or `(elsewhere)/name`, which can never be mistaken for one because
     /// paths start with a slash.
     #[must_use]

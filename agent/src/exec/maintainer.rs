@@ -40,9 +40,18 @@ pub(super) fn is_of_package_manager(
     identifier: &Identifier,
     mounts: &Mounts,
 ) -> bool {
+    // SECURITY: what a signed archive brought is settled before anybody asks here; the rest has no business in a transaction.
+    if judge.wants_signed_transactions() {
+        return false;
+    }
     let Some(path) = execution.location.proven().and_then(|path| judge.below_root(path)) else { return false };
     only_root_writes && is_its_script(execution, &path, judge, identifier, mounts)
         || !execution.user_writable_folder && is_its_program(execution.claim(), &path, file, judge, identifier)
+}
+
+/// Whether a manager, proven to be what its package brought, holds its lock.
+pub(super) fn is_at_work(judge: &Judge, identifier: &Identifier, mounts: &Mounts) -> bool {
+    transaction_holders(judge.trust().root()).any(|(manager, pid)| is_program_of(manager, pid, judge, identifier, mounts))
 }
 
 /// Whether a package that was unpacked since the databases were last read brought it.

@@ -1,6 +1,7 @@
 //! What becomes of an execution once its file is identified: answered, judged, counted, remembered, and reported when it matters to
 //! people. Whoever waits is answered first; everything else comes after.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,20 +14,22 @@ use nix::errno::Errno;
 use nix::sys::eventfd::EventFd;
 
 use super::Counters;
-use super::aftermath::{After, Aftermath, Allowed, Content, content_still};
+use super::aftermath::{After, Aftermath, Allowed, Content, content_but_for_names, content_still};
 use super::cold::Waiter;
 use super::deferred::Deferred;
+use super::guarded;
 use super::held::{Held, Target};
-use super::history::{History, Note};
+use super::history::{Executed, History, Note};
 use super::layer;
 use super::location::Location;
+use super::maintainer::is_at_work;
 use super::mount::Mounts;
 use super::parked::{Parked, Waiting};
 use super::queue::Queue;
 use super::reader::Manner;
 use super::warm::{Known, Warm};
 use crate::health::{FailureReason, Health};
-use crate::identify::{Identified, Identity, NameClaim};
+use crate::identify::{Identified, Identifier, Identity, NameClaim};
 use crate::judge::{Basis, Judge, Judged};
 use crate::system::group::{Answer, Class, Quiet};
 use crate::system::process;
@@ -49,7 +52,7 @@ pub(super) struct Execution {
     pub(super) ended: Option<Fate>,
     /// How the file was met: executed, or loaded by something.
     pub(super) usage: Use,
-    /// What a package says of the source this was compiled from.
+    /// What a package says of the source this was compiled from, or said of it before it was replaced.
     pub(super) source: Option<PackageEvidence>,
     /// Which layer of an overlay the file lies in; looked for when it is told of.
     pub(super) layer: Option<Layer>,
@@ -77,6 +80,7 @@ pub type SettledBySource = Arc<dyn Fn(Source, Sha256) + Send + Sync>;
 /// Draws the conclusions. Shared by all threads that identify.
 pub(super) struct Outcomes {
     pub(super) judge: Arc<Judge>,
+    pub(super) identifier: Arc<Identifier>,
     pub(super) history: Arc<History>,
     pub(super) counters: Arc<Counters>,
     pub(super) reports: Arc<Queue<ReportBody>>,
@@ -132,6 +136,7 @@ impl Outcomes {
         footing: Footing,
         is_of_package_manager: impl FnOnce(&Execution) -> bool,
     ) {
+        execution.source = execution.source.take().or_else(|| self.package_of_replaced(&execution, target, file, footing));
         let mut decision = self.decide(&execution, file);
         let is_late = execution.manner == Manner::Late;
         let is_undecided = !decision.is_settled && decision.response != Response::Allow;
@@ -187,14 +192,17 @@ impl Outcomes {
     fn answer(&self, held: &Arc<Held>, execution: &Execution, file: &Identified, decision: Decision, footing: Footing) -> Answer {
         let wanted = if decision.response == Response::Allow { Answer::Allow } else { Answer::Deny };
         let content = (wanted == Answer::Allow).then(|| content_still(held.file(), &file.identity)).flatten();
+        let is_unmoved = content.is_some() || wanted == Answer::Deny;
+        let content =
+            content.or_else(|| self.content_in_transaction(held.file(), execution, file, footing).filter(|_| wanted == Answer::Allow));
         let has_changed = wanted == Answer::Allow && content.is_none();
         if has_changed {
             self.health.note(FailureReason::DigestChanged);
         }
         let given = held.answer(if has_changed { Answer::Deny } else { wanted });
         let Decision { basis, matters, .. } = decision;
-        let Footing { only_root_writes, is_lasting } = footing;
-        let is_settled = is_lasting && decision.is_settled;
+        let only_root_writes = footing.only_root_writes;
+        let is_settled = footing.is_lasting && is_unmoved && decision.is_settled;
         if is_settled && !has_changed {
             self.warm.remember(file.identity, Known { basis, answer: wanted, matters, only_root_writes });
         }
@@ -205,6 +213,21 @@ impl Outcomes {
             self.follow(Arc::clone(held), execution, allowance);
         }
         given
+    }
+
+    /// The marks of its content, when only its names can have changed since it was judged: a package manager at work gives and takes
+    /// names of what it replaces, which moves the change time and nothing else.
+    fn content_in_transaction(&self, held: &File, execution: &Execution, file: &Identified, footing: Footing) -> Option<Content> {
+        let is_guarded = footing.only_root_writes && !execution.user_writable_folder;
+        let content = is_guarded.then(|| content_but_for_names(held, file)).flatten()?;
+        self.is_replaced_by_root(held).then_some(content)
+    }
+
+    /// Whether a file that was root's alone before is so still, and a package manager is at work.
+    ///
+    /// SECURITY: times can be set back by whoever may write the file, so that they prove nothing about anybody's but root's.
+    pub(super) fn is_replaced_by_root(&self, file: &File) -> bool {
+        guarded::only_root_writes(file) && is_at_work(&self.judge, &self.identifier, &self.mounts.load())
     }
 
     /// Ends what should not have begun, and has all that run looked through: it may have left children.
@@ -245,6 +268,18 @@ impl Outcomes {
         let executed = is_roots_copy.then(|| self.history.of(&file.digests.sha256)).flatten();
         let original = executed.and_then(|executed| executed.evidence.package).filter(|package| package.fit == Fit::Match);
         Evidence { package: evidence.package.or(original).or_else(|| execution.source.clone()), ..evidence }
+    }
+
+    /// What the package said of a file that has no name any more, as happens to whatever a package manager replaces: it is what it was
+    /// when this very inode was met at its place with this content.
+    fn package_of_replaced(&self, execution: &Execution, target: &Target, file: &Identified, footing: Footing) -> Option<PackageEvidence> {
+        if !execution.location.is_nameless() || !footing.only_root_writes {
+            return None;
+        }
+        let is_same_inode = |known: &Identity| (known.filesystem, known.inode) == (file.identity.filesystem, file.identity.inode);
+        let was_here = |executed: &Executed| executed.identities.iter().any(is_same_inode);
+        let package = self.history.of(&file.digests.sha256).filter(was_here)?.evidence.package?;
+        (package.fit == Fit::Match && self.is_replaced_by_root(target.file())).then_some(package)
     }
 
     fn judge(&self, execution: &Execution, file: &Identified) -> (Evidence, Judged) {

@@ -502,6 +502,7 @@ fn bench(setup: &Setup, shared: &Shared<'_>, other: Option<&Bench>) -> Bench {
         identifier: Arc::clone(&setup.identifier),
         outcomes: Outcomes {
             judge: Arc::clone(&setup.judge),
+            identifier: Arc::clone(&setup.identifier),
             history: Arc::clone(&setup.history),
             counters: Arc::clone(&setup.counters),
             reports: Arc::clone(shared.reports),

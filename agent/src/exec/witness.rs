@@ -158,10 +158,24 @@ impl Bench {
             Ok(None) if self.inode(file).is_ok_and(|inode| is_same(inode.identity)) => {
                 self.outcomes.not_a_candidate(waiting, job.key.identity, job.only_root_writes);
             }
+            // Whoever still waits has not run yet, and is answered only while the file stays what was read.
+            Ok(Some(found)) if self.was_only_renamed(job, &found) => {
+                let is_safe = |waiter: &Waiter| waiter.held.is_some() && !waiter.execution.user_writable_folder;
+                let (held, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_safe);
+                self.conclude(held, job, &found);
+                unjudged(others, FailureReason::DigestChanged);
+            }
             Ok(_) => unjudged(waiting, FailureReason::DigestChanged),
             Err(SkipReason::Stopped) if self.is_stopping.load(Ordering::Relaxed) => {}
             Err(reason) => unjudged(waiting, reason.into()),
         }
+    }
+
+    /// Whether a file that is root's alone got or lost a name before it was read, from a package manager at work.
+    fn was_only_renamed(&self, job: &Job, found: &Identified) -> bool {
+        let (then, now) = (job.key.identity, found.identity);
+        let is_same = (then.filesystem, then.inode, then.size) == (now.filesystem, now.inode, now.size);
+        is_same && job.only_root_writes && self.outcomes.is_replaced_by_root(job.target.file())
     }
 
     fn conclude(&self, waiting: Vec<Waiter>, job: &Job, found: &Identified) {

@@ -136,6 +136,12 @@ failures! {
     RpmError, "rpm_error", KeepLast;
     /// Trust: a file of anchors cannot be used; the others count.
     PublisherAnchorError, "publisher_anchor_error", Report;
+    /// Trust: the ledger of signed archives could not be read or written; what is in memory counts.
+    LedgerError, "ledger_error", Report;
+    /// Trust: an archive that was brought stands in no index signed by a key that counts; nothing it brings is vouched for.
+    ArchiveNotSigned, "archive_not_signed", Report;
+    /// Trust: an archive that a signed index lists could not be read; nothing it brings is vouched for.
+    ArchiveUnusable, "archive_unusable", Report;
     /// Reports: the store is full; a scan waits, executions push out the oldest.
     PendingFull, "pending_full", Retry;
     /// Reports: the disk is full; whoever brought the report waits and tries again.
@@ -230,6 +236,9 @@ mod tests {
             (Why::DpkgError, "dpkg_error", Do::KeepLast),
             (Why::RpmError, "rpm_error", Do::KeepLast),
             (Why::PublisherAnchorError, "publisher_anchor_error", Do::Report),
+            (Why::LedgerError, "ledger_error", Do::Report),
+            (Why::ArchiveNotSigned, "archive_not_signed", Do::Report),
+            (Why::ArchiveUnusable, "archive_unusable", Do::Report),
             (Why::PendingFull, "pending_full", Do::Retry),
             (Why::PendingDiskFull, "pending_disk_full", Do::Retry),
             (Why::PendingBroken, "pending_broken", Do::Retry),

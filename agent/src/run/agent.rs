@@ -17,6 +17,7 @@ use super::RunError;
 use super::inventory::Book;
 use super::scan::Scans;
 use crate::config::Settings;
+use crate::control::trust::PackageCounts;
 use crate::credential::Credential;
 use crate::exec::{Counters, History};
 use crate::health::{FailureReason, Health, Pulses};
@@ -26,8 +27,8 @@ use crate::list::{Lists, Trustee};
 use crate::pending::{self, Pending, PendingError};
 use crate::sandbox::Sandbox;
 use crate::system::entropy;
-use crate::trust::Trust;
 use crate::trust::publisher::{AnchorError, Publishers};
+use crate::trust::{Ledger, Trust, Witness};
 
 /// What tasks share. All of it can be used from any thread.
 pub(super) struct Agent {
@@ -48,6 +49,7 @@ pub(super) struct Agent {
     /// A new generation of packages is in force, and the closure was found again.
     pub(super) packages_read: Notify,
     pub(super) scans: Scans,
+    pub(super) witness: Witness,
     /// Where files of attackers' making are read.
     pub(super) sandbox: Arc<Sandbox>,
     pub(super) health: Health,
@@ -72,7 +74,12 @@ impl Agent {
         });
         let identities = open_identities(&settings, &health);
         let identifier = Arc::new(Identifier::new(Arc::new(identities), clock.clone(), Limits::default()));
-        let (trust, problems) = Trust::open(&settings.root);
+        let (ledger, problem) = Ledger::open(&settings.state_dir.join("trust"));
+        if let Some(problem) = problem {
+            health.note(FailureReason::LedgerError);
+            tracing::error!(%problem, "what signed archives vouched for is of the lower level until they are read again");
+        }
+        let (trust, problems) = Trust::with_ledger(&settings.root, ledger);
         for problem in problems {
             health.note(problem.manager.into());
             tracing::error!(%problem, "the package database cannot be used; no package of it vouches for anything until it can");
@@ -86,6 +93,7 @@ impl Agent {
         Ok(Arc::new(Self {
             inventory: Arc::new(Book::open(settings.state_dir.join("inventory"))),
             scans: Scans::new(settings.state_dir.join("scan.json")),
+            witness: Witness::default(),
             settings,
             credential,
             clock,
@@ -105,6 +113,29 @@ impl Agent {
             vital: Pulses::default(),
             slow: Pulses::default(),
         }))
+    }
+
+    /// Lets the ledger forget what is not installed any more.
+    pub(super) fn forget_unused_archives(&self) {
+        let trust = self.judge.trust();
+        let Some(current) = trust.current() else { return };
+        let installed: std::collections::HashSet<(&str, &str)> = current.installed().collect();
+        trust.ledger().forget_unused(self.clock.now_micros(), |package, version| installed.contains(&(package, version)));
+        if let Err(error) = trust.ledger().keep() {
+            self.health.note(FailureReason::LedgerError);
+            tracing::warn!(%error, "the ledger of signed archives cannot be put on disk");
+        }
+    }
+
+    /// Installed packages, and those of them whose signed archive was read.
+    pub(super) fn package_counts(&self) -> PackageCounts {
+        let trust = self.judge.trust();
+        let keys = self.lists.settings().archive_keys.clone();
+        let Some(current) = trust.current() else { return PackageCounts::default() };
+        let mut counts = PackageCounts { installed: current.packages() as u64, signed: 0 };
+        counts.signed =
+            current.installed().filter(|(package, version)| trust.ledger().holds_package(package, version, &keys)).count() as u64;
+        counts
     }
 
     /// The counters a person should look at, as they are now.

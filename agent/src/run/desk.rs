@@ -19,10 +19,14 @@ use crate::control::connection::Peer;
 use crate::control::protocol::{Refusal, RefusalCode, ScanCounts, ScanOutcome};
 use crate::control::server::Daemon;
 use crate::control::status::{Executions, PolicyStatus, Status};
+use crate::control::trust::{Chain, TrustStatus, Unsigned};
 use crate::control::why::{Asked, Why};
 use crate::exec::mount::{MOUNTINFO, Mounts};
 use crate::health::FailureReason;
 use crate::system::memory;
+use crate::trust::Witnessed;
+use crate::trust::ledger::Occasion;
+use crate::trust::repository::SignedIndexes;
 use crate::uplink::UplinkHandle;
 
 /// Longest a file is read for somebody who asks why.
@@ -57,6 +61,7 @@ impl Daemon for Desk {
             pending: gauges.records,
             awaiting: gauges.awaiting,
             dropped: gauges.lost(agent.health.count(FailureReason::ReportDropped)),
+            packages: agent.package_counts(),
             coverage: agent.coverage.borrow().clone(),
             sandbox: agent.sandbox.standing(),
             scan: agent.scans.current().map(|current| current.progress(ScanState::Running)),
@@ -72,20 +77,59 @@ impl Daemon for Desk {
     }
 
     fn why(&self, file: &File, path: &PathBytes, caller: Peer) -> Result<Why, Refusal> {
-        let failed = |error: std::io::Error| Refusal::new(RefusalCode::Failed, format!("cannot read the mount table: {error}"));
-        let mounts = Mounts::read(Path::new(MOUNTINFO)).map_err(failed)?;
-        let deadline = Instant::now() + WHY_DEADLINE;
-        let asked = Asked {
-            judge: &self.agent.judge,
-            identifier: &self.agent.identifier,
-            mounts: &mounts,
-            caller: Some(caller.pid),
-            verdict: &|file| self.verdict(file),
-            now: self.agent.clock.now_micros(),
-            offline: false,
-            stop: &|| Instant::now() > deadline || self.cancel.is_cancelled(),
-        };
-        asked.why(file, path).map_err(|error| Refusal::new(RefusalCode::Unreadable, error.to_string()))
+        self.asking(caller, |asked| asked.why(file, path))
+    }
+
+    fn chain(&self, file: &File, path: &PathBytes, caller: Peer) -> Result<Chain, Refusal> {
+        self.asking(caller, |asked| asked.chain(file, path))
+    }
+
+    fn witness(&self, archive: &File, occasion: Occasion) -> Result<Witnessed, Refusal> {
+        let agent = &self.agent;
+        let keys = agent.lists.settings().archive_keys.clone();
+        let witnessed = agent.witness.read(agent.judge.trust(), archive, &keys, occasion, agent.clock.now_micros());
+        match &witnessed {
+            Witnessed::Signed { package, version, files } => tracing::info!(%package, %version, files, "a signed archive was read"),
+            Witnessed::NotSigned { sha256, .. } => {
+                agent.health.note(FailureReason::ArchiveNotSigned);
+                tracing::warn!(%sha256, "an archive stands in no index signed by a key that counts; nothing it brings is vouched for");
+            }
+            Witnessed::Unusable { reason } => {
+                agent.health.note(FailureReason::ArchiveUnusable);
+                tracing::warn!(%reason, "a signed archive cannot be read");
+            }
+        }
+        Ok(witnessed)
+    }
+
+    fn witness_end(&self, occasion: Occasion) -> Result<(), Refusal> {
+        let agent = &self.agent;
+        let ledger = agent.judge.trust().ledger();
+        if occasion == Occasion::Transaction {
+            ledger.note_told();
+        }
+        agent.witness.forget();
+        ledger.keep().map_err(|error| {
+            agent.health.note(FailureReason::LedgerError);
+            Refusal::new(RefusalCode::Failed, format!("what was learnt counts, and cannot be put on disk: {error}"))
+        })
+    }
+
+    fn trust_status(&self) -> TrustStatus {
+        let agent = &self.agent;
+        let trust = agent.judge.trust();
+        let keys = agent.lists.settings().archive_keys.clone();
+        let found = SignedIndexes::read(trust.root(), &keys, agent.clock.now_micros().div_euclid(1_000_000));
+        TrustStatus::new(agent.package_counts(), trust.ledger().gauges(), keys, &found)
+    }
+
+    fn unsigned(&self) -> Vec<Unsigned> {
+        let trust = self.agent.judge.trust();
+        let Some(current) = trust.current() else { return Vec::new() };
+        let keys = self.agent.lists.settings().archive_keys.clone();
+        let is_unsigned = |(package, version): &(&str, &str)| !trust.ledger().holds_package(package, version, &keys);
+        let unsigned = |(package, version): (&str, &str)| Unsigned { package: package.to_owned(), version: version.to_owned() };
+        current.installed().filter(is_unsigned).map(unsigned).collect()
     }
 
     fn scan(&self, paths: Vec<PathBytes>, progress: &mut dyn FnMut(ScanCounts) -> ControlFlow<()>) -> Result<ScanOutcome, Refusal> {
@@ -113,6 +157,24 @@ impl Daemon for Desk {
 }
 
 impl Desk {
+    /// Whether a file's chain or reason is asked for: both start from the same.
+    fn asking<T>(&self, caller: Peer, ask: impl FnOnce(&Asked<'_>) -> Result<T, crate::control::why::WhyError>) -> Result<T, Refusal> {
+        let failed = |error: std::io::Error| Refusal::new(RefusalCode::Failed, format!("cannot read the mount table: {error}"));
+        let mounts = Mounts::read(Path::new(MOUNTINFO)).map_err(failed)?;
+        let deadline = Instant::now() + WHY_DEADLINE;
+        let asked = Asked {
+            judge: &self.agent.judge,
+            identifier: &self.agent.identifier,
+            mounts: &mounts,
+            caller: Some(caller.pid),
+            verdict: &|file| self.verdict(file),
+            now: self.agent.clock.now_micros(),
+            offline: false,
+            stop: &|| Instant::now() > deadline || self.cancel.is_cancelled(),
+        };
+        ask(&asked).map_err(|error| Refusal::new(RefusalCode::Unreadable, error.to_string()))
+    }
+
     /// The last verdict, however light. Without it the answer merely has less to tell.
     fn verdict(&self, file: &Sha256) -> Option<Verdict> {
         self.runtime.block_on(self.agent.pending.verdict(*file)).ok().flatten()

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use doorward_policy::{Evidence, PathBytes, ScanId, Use, Verdict};
+use doorward_policy::{Evidence, PackageEvidence, PathBytes, ScanId, Use, Verdict};
 use doorward_proto::report::{Observation, ReportBody, Source};
 use doorward_proto::uplink::{ScanProgress, ScanState, StartScan};
 use serde::{Deserialize, Serialize};
@@ -269,6 +269,10 @@ impl scan::Judge for ByLists<'_> {
             (Some(Source::Publisher(_)), _) => Settled::Publisher,
             (None, _) => Settled::Otherwise,
         }
+    }
+
+    fn strengthen(&self, path: &PathBytes, file: &Identified, database: Option<PackageEvidence>) -> Option<PackageEvidence> {
+        self.0.judge.strengthen(path, &file.digests.sha256, database)
     }
 }
 

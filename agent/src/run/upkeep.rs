@@ -156,6 +156,7 @@ async fn give_memory_back(cancel: CancellationToken) {
 /// Puts on disk what was learned. Blocks.
 pub(super) fn keep(agent: &Agent) -> io::Result<()> {
     agent.identifier.store().checkpoint(None)?;
+    agent.judge.trust().ledger().keep()?;
     agent.inventory.keep()
 }
 

@@ -1,6 +1,6 @@
 //! Who says whether a candidate is settled on the host. The lists live elsewhere; a scan only asks.
 
-use doorward_policy::{Evidence, Listing, PathBytes, TrustRules};
+use doorward_policy::{Evidence, Listing, PackageEvidence, PathBytes, TrustRules};
 
 use crate::identify::Identified;
 
@@ -21,6 +21,12 @@ pub enum Settled {
 pub trait Judge: Sync {
     /// Settles the file at `path`, an absolute one below the root.
     fn settle(&self, path: &PathBytes, file: &Identified, evidence: &Evidence) -> Settled;
+
+    /// Package evidence with what the host knows beyond its package database.
+    fn strengthen(&self, path: &PathBytes, file: &Identified, database: Option<PackageEvidence>) -> Option<PackageEvidence> {
+        let _ = (path, file);
+        database
+    }
 }
 
 /// Package evidence alone, for hosts without lists: scans before enrollment, figures.

@@ -321,7 +321,8 @@ impl<'a> Worker<'a> {
         });
         let package = claim.as_ref().map(|(package, fit, _)| (*package, *fit));
         let publisher = scan.publishers.and_then(|publishers| publishers.evidence(&file));
-        let evidence = Evidence { package: claim.map(|(.., evidence)| evidence), publisher };
+        let package_evidence = scan.judge.strengthen(&path, &file, claim.map(|(.., evidence)| evidence));
+        let evidence = Evidence { package: package_evidence, publisher };
         let settled = scan.judge.settle(&path, &file, &evidence);
         if let Some((package, fit)) = package {
             self.part.inventory.count(package, settled == Settled::Package, fit);

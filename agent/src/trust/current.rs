@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use doorward_policy::{DigestAlgorithm, PackageManager, PathBytes};
+use doorward_policy::{DigestAlgorithm, KeyFingerprint, PackageEvidence, PackageManager, PathBytes};
 
 use super::register::Register;
-use super::{PackageTrust, TrustError, Unread, dpkg, rpm, unpacked};
+use super::{Ledger, PackageTrust, TrustError, Unread, dpkg, rpm, unpacked};
 use crate::identify::Digests;
 
 /// Every manager whose database is looked for.
@@ -26,6 +26,7 @@ pub struct Trust {
     lists_changed: ArcSwapOption<(i64, i64)>,
     /// What rpm has installed since its database was read.
     newer: rpm::Newer,
+    ledger: Ledger,
 }
 
 impl Trust {
@@ -33,6 +34,12 @@ impl Trust {
     /// which could not be read at all.
     #[must_use]
     pub fn open(root: &Path) -> (Self, Vec<Unread>) {
+        Self::with_ledger(root, Ledger::in_memory())
+    }
+
+    /// As [`Self::open`], with what was seen in signed archives.
+    #[must_use]
+    pub fn with_ledger(root: &Path, ledger: Ledger) -> (Self, Vec<Unread>) {
         let trust = Self {
             root: root.to_owned(),
             current: ArcSwapOption::empty(),
@@ -40,6 +47,7 @@ impl Trust {
             generation: AtomicU64::new(0),
             lists_changed: ArcSwapOption::empty(),
             newer: rpm::Newer::default(),
+            ledger,
         };
         let read = |manager| match trust.read(manager) {
             Ok(fresh) => {
@@ -82,6 +90,27 @@ impl Trust {
         self.put(manager, fresh);
         self.generation.fetch_add(1, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// What packages say of content with these digests at this path: the databases, and over them the ledger, as far as its archives are
+    /// signed by `keys`, or by anybody when there are none.
+    #[must_use]
+    pub fn evidence(&self, path: &PathBytes, digests: &Digests, keys: &[KeyFingerprint]) -> Option<PackageEvidence> {
+        let database = self.current().and_then(|current| current.evidence(path, digests));
+        self.ledger.evidence(&self.place(path.as_bytes()), &digests.sha256, database, keys)
+    }
+
+    /// Where a path really lies, relative to the root.
+    #[must_use]
+    pub fn place(&self, path: &[u8]) -> Vec<u8> {
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        self.current().map_or_else(|| path.to_vec(), |current| current.place(path).into_owned())
+    }
+
+    /// What was seen in signed archives.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     fn read(&self, manager: PackageManager) -> Result<Fresh, TrustError> {
@@ -142,7 +171,7 @@ impl Trust {
     /// Rises after every change, so that what was concluded before can be told from what holds now.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        self.generation.load(Ordering::Acquire).wrapping_add(self.ledger.generation())
     }
 }
 

@@ -1,5 +1,6 @@
 //! One generation of package trust: what every installed package claimed at one moment, whichever manager installed it.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -62,6 +63,21 @@ impl PackageTrust {
             first += register.packages.len();
         }
         (!claims.is_empty()).then_some(Owner { claims })
+    }
+
+    /// Where a path relative to the root really lies, by dpkg's word when it has one.
+    #[must_use]
+    pub(super) fn place<'a>(&self, path: &'a [u8]) -> Cow<'a, [u8]> {
+        self.of_dpkg().map_or(Cow::Borrowed(path), |register| register.place(path))
+    }
+
+    /// Packages of dpkg with files in place, as it writes them, and their versions.
+    pub fn installed(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.of_dpkg().into_iter().flat_map(|register| &register.packages).map(|package| (&*package.name, &*package.version))
+    }
+
+    fn of_dpkg(&self) -> Option<&Register> {
+        self.registers.iter().map(|register| &**register).find(|register| register.manager == PackageManager::Dpkg)
     }
 
     /// The algorithm in which a package lists this path's digest, where that has to be taken for it: SHA-256 always is.

@@ -1,5 +1,7 @@
 //! What one package manager's database claimed at one moment. Immutable, compact, and the same whichever manager it is of.
 
+use std::borrow::Cow;
+
 use doorward_formats::dpkg::UsrMerge;
 use doorward_policy::evidence::SOURCE_NAME_BYTES_MAX;
 use doorward_policy::{ListedDigest, PackageManager};
@@ -41,9 +43,14 @@ impl Register {
         self.claims.len()
     }
 
+    /// Where a path relative to the root really lies.
+    pub(super) fn place<'a>(&self, path: &'a [u8]) -> Cow<'a, [u8]> {
+        self.usr_merge.canonical(path)
+    }
+
     /// Claims to an absolute path below the root.
     pub(super) fn claims_to(&self, path: &[u8]) -> &[Claimed] {
-        self.claims.to(&self.usr_merge.canonical(path.strip_prefix(b"/").unwrap_or(path)))
+        self.claims.to(&self.place(path.strip_prefix(b"/").unwrap_or(path)))
     }
 }
 

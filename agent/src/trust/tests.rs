@@ -1,3 +1,5 @@
+mod signed;
+
 use std::fs;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;

@@ -13,10 +13,14 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use super::{Trust, TrustError, Unread, database, rpm};
 
 /// A database that stays as it is for so long is read. dpkg changes it some times for each package.
-const QUIET_MS: u64 = 500;
+const QUIET_MS: u64 = 250;
 
-/// One that never rests is read all the same, after so long.
-const WAIT_MAX_MS: u64 = 5_000;
+/// One that never rests is read all the same, after so long: a change counts within a second, the reading included.
+const WAIT_MAX_MS: u64 = 700;
+
+/// A reading that took long is not followed by another before so many times its length: a transaction of minutes shall not keep a core
+/// busy.
+const PAUSE_SHARE: u32 = 4;
 
 /// Watches until dropped, which waits for a reading under way (some 100 ms).
 #[derive(Debug)]
@@ -43,16 +47,20 @@ impl Watch {
         let thread = thread::Builder::new()
             .name("package-watch".to_owned())
             .spawn(move || {
-                while wait_for_rest(&notes, Duration::from_millis(QUIET_MS), Duration::from_millis(WAIT_MAX_MS)) {
+                let longest = Duration::from_millis(WAIT_MAX_MS);
+                let mut pause = longest;
+                while wait_for_rest(&notes, Duration::from_millis(QUIET_MS), longest.max(pause)) {
                     // A folder that was made anew is another one, with the same name.
                     match shared.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(|watcher| folders.watch(watcher)) {
                         None => return,
                         Some(Err(error)) => tracing::warn!(%error, "a package database may change unnoticed"),
                         Some(Ok(())) => {}
                     }
+                    let started = Instant::now();
                     for manager in changed.take() {
                         told(trust.reload(manager).map_err(|error| Unread { manager, error }));
                     }
+                    pause = started.elapsed() * PAUSE_SHARE;
                 }
             })
             .map_err(TrustError::Thread)?;

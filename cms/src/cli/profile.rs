@@ -32,7 +32,7 @@ pub(super) enum Command {
     },
     /// Change settings in draft: mode, coverage, unverified_action, allow_safe (0..2 or off), allow_unknown, allow_new_packages,
     /// allow_new_publishers, package_level, ask_bytecode, reference_host, kill_on_bad_verdict; and, separated by commas, exclusions,
-    /// open_exclusions, trusted_mounts, and interpreters (as in python3*:.py:.pyc:-c:-m)
+    /// open_exclusions, trusted_mounts, archive_keys, and interpreters (as in python3*:.py:.pyc:-c:-m)
     Set {
         /// The profile
         name: String,
@@ -167,7 +167,7 @@ impl Command {
 const SWITCHES: [&str; 4] = ["allow_new_packages", "allow_new_publishers", "ask_bytecode", "kill_on_bad_verdict"];
 
 /// Settings of several values, separated by commas.
-const LISTS: [&str; 4] = ["exclusions", "trusted_mounts", "interpreters", "open_exclusions"];
+const LISTS: [&str; 5] = ["exclusions", "trusted_mounts", "interpreters", "open_exclusions", "archive_keys"];
 
 /// `key=value` words as the API takes them. What a value can be is for the server to say; only its JSON type is chosen here.
 fn patch(settings: &[String]) -> Result<Map<String, Value>, Failure> {

@@ -1,7 +1,7 @@
 //! A change of some settings, as it comes from a person: each one present or not, all of them checked before any is taken.
 
 use doorward_policy::{HostId, PathBytes};
-use doorward_proto::limit::{EXCLUSIONS_MAX, INTERPRETERS_MAX, TRUSTED_MOUNTS_MAX};
+use doorward_proto::limit::{ARCHIVE_KEYS_MAX, EXCLUSIONS_MAX, INTERPRETERS_MAX, TRUSTED_MOUNTS_MAX};
 use serde_json::{Map, Value};
 
 use super::Settings;
@@ -29,6 +29,9 @@ pub enum PatchError {
     /// Too many trusted mount points, or one that no mount table can hold.
     #[error("trusted_mounts are at most {TRUSTED_MOUNTS_MAX} absolute paths without `.`, `..` or a slash too many; {0:?} is not")]
     TrustedMount(String),
+    /// Too many keys.
+    #[error("archive_keys are at most {ARCHIVE_KEYS_MAX} fingerprints of keys")]
+    ArchiveKeys,
 }
 
 /// Settings by name with new values, as an API body or `key=value` words give them. Checked by [`Self::apply`].
@@ -82,6 +85,9 @@ impl SettingsPatch {
             return Err(PatchError::Interpreters);
         }
         check(&patched.trusted_mounts, TRUSTED_MOUNTS_MAX, PathBytes::is_normal).map_err(PatchError::TrustedMount)?;
+        if patched.archive_keys.len() > ARCHIVE_KEYS_MAX {
+            return Err(PatchError::ArchiveKeys);
+        }
         Ok(patched)
     }
 }
@@ -161,6 +167,8 @@ mod tests {
             (json!({"kill_on_bad_verdict": "sometimes"}), "kill_on_bad_verdict"),
             (json!({"exclusions": ["relative"]}), "exclusions"),
             (json!({"exclusions": vec!["/x"; EXCLUSIONS_MAX + 1]}), "exclusions"),
+            (json!({"archive_keys": ["4CB5"]}), "archive_keys"),
+            (json!({"archive_keys": vec!["4CB50190207B4758A3F73A796ED0E7B82643E131"; ARCHIVE_KEYS_MAX + 1]}), "archive_keys"),
             (json!({"open_exclusions": ["relative"]}), "exclusions"),
             (json!({"interpreters": ["/bin/sh"]}), "interpreters"),
             (json!({"interpreters": vec!["sh"; INTERPRETERS_MAX + 1]}), "interpreters"),

@@ -1,7 +1,7 @@
 //! The settings themselves. They are edited as a draft and mean nothing to hosts until published.
 
 use doorward_policy::auto_allow::{AllowUnknown, AutoAllowSettings};
-use doorward_policy::{HostId, Interpreter, Level, Mode, PathBytes, TrustRules, UnverifiedAction};
+use doorward_policy::{HostId, Interpreter, KeyFingerprint, Level, Mode, PathBytes, TrustRules, UnverifiedAction};
 use doorward_proto::uplink::CoverageKind;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,8 @@ pub struct Settings {
     pub interpreters: Vec<Interpreter>,
     /// Path prefixes no exec+open coverage looks at, though scans do.
     pub open_exclusions: Vec<PathBytes>,
+    /// Keys of repositories whose signed archives count; none: those each host's own package manager uses.
+    pub archive_keys: Vec<KeyFingerprint>,
 }
 
 /// Trees of databases, mail and object stores: files without end that are opened all the time and run by nobody.
@@ -78,6 +80,7 @@ impl Default for Settings {
             trusted_mounts: Vec::new(),
             interpreters: Interpreter::usual(),
             open_exclusions: DATA_TREES.map(PathBytes::new).into(),
+            archive_keys: Vec::new(),
         }
     }
 }
@@ -119,6 +122,7 @@ impl Settings {
             || self.trusted_mounts != published.trusted_mounts
             || self.interpreters != published.interpreters
             || self.open_exclusions != published.open_exclusions
+            || self.archive_keys != published.archive_keys
     }
 
     /// What publishing this draft would change, in the order of the settings.

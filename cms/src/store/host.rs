@@ -283,6 +283,7 @@ impl Store {
             trusted_mounts: settings.trusted_mounts,
             interpreters: settings.interpreters,
             open_exclusions: settings.open_exclusions,
+            archive_keys: settings.archive_keys,
         }))
     }
 

@@ -199,17 +199,17 @@ fn text_of(value: &[u8], is_allowed: impl Fn(u8) -> bool) -> Option<&str> {
 }
 
 /// SECURITY: the name becomes part of a file's name under `info/`, so a slash in it would leave that folder.
-fn package_name(value: &[u8]) -> Option<&str> {
+pub(crate) fn package_name(value: &[u8]) -> Option<&str> {
     let name = text_of(value, |byte| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte))?;
     name.starts_with(|first: char| first.is_ascii_alphanumeric()).then_some(name)
 }
 
-fn version(value: &[u8]) -> Option<&str> {
+pub(crate) fn version(value: &[u8]) -> Option<&str> {
     text_of(value, |byte| byte.is_ascii_graphic())
 }
 
 /// SECURITY: becomes part of a file's name like the package's.
-fn architecture(value: &[u8]) -> Option<&str> {
+pub(crate) fn architecture(value: &[u8]) -> Option<&str> {
     let name = text_of(value, |byte| byte.is_ascii_alphanumeric() || byte == b'-')?;
     name.starts_with(|first: char| first.is_ascii_alphanumeric()).then_some(name)
 }

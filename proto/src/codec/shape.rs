@@ -81,7 +81,7 @@ static HEARTBEAT: Shape = Shape(&[one(1, &HEALTH)]);
 static AGENT_MESSAGE: Shape = Shape(&[one(1, &HELLO), one(2, &BATCH), one(8, &HEARTBEAT)]);
 
 static VERDICTS: Shape = Shape(&[many(1)]);
-static SETTINGS: Shape = Shape(&[many(6), many(8), many(9), many(10)]);
+static SETTINGS: Shape = Shape(&[many(6), many(8), many(9), many(10), many(11)]);
 static START_SCAN: Shape = Shape(&[many(3)]);
 static COMMAND: Shape = Shape(&[one(2, &START_SCAN), one(4, &SOURCE)]);
 static CMS_MESSAGE: Shape = Shape(&[one(3, &VERDICTS), one(6, &SETTINGS), one(7, &COMMAND)]);

@@ -1,7 +1,7 @@
 //! Reading one field: the checks every inward conversion is made of.
 
 use bytes::Bytes;
-use doorward_policy::PathBytes;
+use doorward_policy::{KeyFingerprint, PathBytes};
 use uuid::Uuid;
 
 use super::{ConvertError, Fault};
@@ -54,6 +54,11 @@ pub(super) fn blob(field: &'static str, bytes: Bytes, max: usize) -> Checked<Byt
 
 pub(super) fn path(field: &'static str, bytes: &[u8]) -> Checked<PathBytes> {
     length(field, bytes.len(), PATH_BYTES_MAX).map(|()| PathBytes::new(bytes))
+}
+
+/// A key's fingerprint of either length.
+pub(super) fn key_fingerprint(field: &'static str, bytes: &[u8]) -> Checked<KeyFingerprint> {
+    KeyFingerprint::from_slice(bytes).ok_or(Fault::WrongLength { expected: 20, got: bytes.len() }.of(field))
 }
 
 /// As [`path`], and as [`PathBytes::is_normal`] has it.

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{ConvertError, Fault, cut, field, word};
 use crate::limit::{
-    CAPABILITIES_MAX, EXCLUSIONS_MAX, INTERPRETERS_MAX, NAME_BYTES_MAX, SCAN_ROOTS_MAX, SENTENCE_BYTES_MAX, THREAT_SCORE_MAX,
-    TRUSTED_MOUNTS_MAX, WORD_BYTES_MAX,
+    ARCHIVE_KEYS_MAX, CAPABILITIES_MAX, EXCLUSIONS_MAX, INTERPRETERS_MAX, NAME_BYTES_MAX, SCAN_ROOTS_MAX, SENTENCE_BYTES_MAX,
+    THREAT_SCORE_MAX, TRUSTED_MOUNTS_MAX, WORD_BYTES_MAX,
 };
 use crate::uplink::{
     Command, CommandBody, CommandResult, Hello, HostSettings, PolicyState, ScanProgress, SettingsState, StartScan, Verdict, Welcome,
@@ -118,6 +118,7 @@ impl TryFrom<v1::HostSettings> for HostSettings {
     fn try_from(message: v1::HostSettings) -> Result<Self, ConvertError> {
         let mount_point = |path: Bytes| field::normal_path("HostSettings.trusted_mounts", &path);
         let prefix = |path: Bytes| field::path("HostSettings.exclusions", &path);
+        let key = |key: Bytes| field::key_fingerprint("HostSettings.archive_keys", &key);
         let open_prefix = |path: Bytes| field::path("HostSettings.open_exclusions", &path);
         let interpreter = |word: String| {
             let word = field::text("HostSettings.interpreters", word, INTERPRETER_BYTES_MAX)?;
@@ -132,6 +133,7 @@ impl TryFrom<v1::HostSettings> for HostSettings {
             exclusions: field::list("HostSettings.exclusions", message.exclusions, EXCLUSIONS_MAX, prefix)?,
             kill_on_bad_verdict: message.kill_on_bad_verdict,
             trusted_mounts: field::list("HostSettings.trusted_mounts", message.trusted_mounts, TRUSTED_MOUNTS_MAX, mount_point)?,
+            archive_keys: field::list("HostSettings.archive_keys", message.archive_keys, ARCHIVE_KEYS_MAX, key)?,
             interpreters: field::list("HostSettings.interpreters", message.interpreters, INTERPRETERS_MAX, interpreter)?,
             open_exclusions: field::list("HostSettings.open_exclusions", message.open_exclusions, EXCLUSIONS_MAX, open_prefix)?,
         })
@@ -150,6 +152,7 @@ impl From<HostSettings> for v1::HostSettings {
             exclusions: settings.exclusions.iter().take(EXCLUSIONS_MAX).map(cut::path).collect(),
             kill_on_bad_verdict: settings.kill_on_bad_verdict,
             trusted_mounts: mount_points.take(TRUSTED_MOUNTS_MAX).map(cut::path).collect(),
+            archive_keys: settings.archive_keys.iter().take(ARCHIVE_KEYS_MAX).map(|key| Bytes::copy_from_slice(key.as_bytes())).collect(),
             interpreters: settings.interpreters.iter().take(INTERPRETERS_MAX).map(ToString::to_string).collect(),
             open_exclusions: settings.open_exclusions.iter().take(EXCLUSIONS_MAX).map(cut::path).collect(),
         }

@@ -1348,6 +1348,10 @@ pub struct HostSettings {
     /// Path prefixes no exec+open coverage looks at, though scans do, at most 256 of at most 4095 bytes. Never applied to executions.
     #[prost(bytes = "bytes", repeated, tag = "10")]
     pub open_exclusions: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Fingerprints of the repository keys that count for package archives, at most 64 of 20 or 32 bytes; none: the keys the host's own
+    /// package manager uses.
+    #[prost(bytes = "bytes", repeated, tag = "11")]
+    pub archive_keys: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// Whether a policy was taken.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,7 +1,7 @@
 //! Every limit, in both directions: what is within passes untouched, what is beyond is refused inwards and cut outwards.
 
 use bytes::Bytes;
-use doorward_policy::PathBytes;
+use doorward_policy::{KeyFingerprint, PathBytes};
 use doorward_policy::{PackageEvidence, PublisherEvidence};
 use doorward_proto::ConvertError;
 use doorward_proto::convert::Fault;
@@ -190,6 +190,8 @@ fn limits_of_the_stream() -> Vec<Limit> {
             interpreters = |count| vec!["sh".parse().unwrap(); count], |count| vec!["sh".to_owned(); count]),
         limit!("HostSettings.open_exclusions", EXCLUSIONS_MAX, HostSettings, v1::HostSettings, HostSettings::default(),
             open_exclusions = paths, wire_paths),
+        limit!("HostSettings.archive_keys", ARCHIVE_KEYS_MAX, HostSettings, v1::HostSettings, HostSettings::default(),
+            archive_keys = |count| vec![KeyFingerprint::V4([1; 20]); count], |count| vec![Bytes::from_static(&[1; 20]); count]),
         limit!("PolicyState.refused", SENTENCE_BYTES_MAX, PolicyState, v1::PolicyState,
             PolicyState { epoch: 1, revision: 1, refused: None }, refused = some_text, text),
         limit!("SettingsState.refused", SENTENCE_BYTES_MAX, SettingsState, v1::SettingsState,

@@ -2,8 +2,8 @@
 
 use doorward_policy::evidence::CHAIN_NAMES_MAX;
 use doorward_policy::{
-    Blake3, Evidence, FileKind, Fit, Flaw, HostId, Interpreter, Level, Md5, Mode, PackageEvidence, PackageManager, PathBytes, ProfileId,
-    PublisherEvidence, ScanId, Sha1, Sha256, Signing, SourceKey, Status, TrustRules, UnverifiedAction, Use, Validity,
+    Blake3, Evidence, FileKind, Fit, Flaw, HostId, Interpreter, KeyFingerprint, Level, Md5, Mode, PackageEvidence, PackageManager,
+    PathBytes, ProfileId, PublisherEvidence, ScanId, Sha1, Sha256, Signing, SourceKey, Status, TrustRules, UnverifiedAction, Use, Validity,
 };
 use doorward_proto::enrollment::{EnrollRequest, EnrollResponse, HostFacts, RenewRequest, RenewResponse};
 use doorward_proto::report::{
@@ -341,6 +341,7 @@ fn settings() -> impl Strategy<Value = HostSettings> {
         vec(mount_point(), 0..4),
         (0..=Interpreter::usual().len()).prop_map(|count| Interpreter::usual().into_iter().take(count).collect()),
         vec(path(), 0..4),
+        vec(select(vec![KeyFingerprint::V4([3; 20]), KeyFingerprint::V6([4; 32])]), 0..4),
     )
         .prop_map(
             |(
@@ -354,6 +355,7 @@ fn settings() -> impl Strategy<Value = HostSettings> {
                 trusted_mounts,
                 interpreters,
                 open_exclusions,
+                archive_keys,
             )| {
                 HostSettings {
                     revision,
@@ -366,6 +368,7 @@ fn settings() -> impl Strategy<Value = HostSettings> {
                     trusted_mounts,
                     interpreters,
                     open_exclusions,
+                    archive_keys,
                 }
             },
         )

@@ -20,6 +20,7 @@ mod package;
 mod publisher;
 mod refused;
 mod rpm;
+mod signed;
 mod source;
 mod turned;
 mod unprotected;

@@ -12,6 +12,9 @@ use super::super::client::{ClientError, ask};
 use super::super::protocol::REQUEST_BYTES_MAX;
 use super::super::status::PolicyStatus;
 use super::*;
+use crate::control::trust::PackageCounts;
+use crate::trust::ledger::LedgerGauges;
+use crate::trust::repository::SignedIndexes;
 
 /// Answers everything without doing anything.
 #[derive(Default)]
@@ -35,6 +38,7 @@ impl Daemon for Dummy {
             pending: 0,
             awaiting: 0,
             dropped: 0,
+            packages: PackageCounts::default(),
             coverage: doorward_proto::report::Coverage::default(),
             sandbox: crate::sandbox::Standing::default(),
             scan: None,
@@ -59,6 +63,26 @@ impl Daemon for Dummy {
             }
         }
         Ok(ScanOutcome { files: 3, ..ScanOutcome::default() })
+    }
+
+    fn witness(&self, _archive: &File, _occasion: Occasion) -> Result<Witnessed, Refusal> {
+        Ok(Witnessed::Unusable { reason: "a test".into() })
+    }
+
+    fn witness_end(&self, _occasion: Occasion) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn chain(&self, _file: &File, path: &PathBytes, _caller: Peer) -> Result<Chain, Refusal> {
+        Err(Refusal::new(RefusalCode::Unreadable, path.to_string()))
+    }
+
+    fn trust_status(&self) -> TrustStatus {
+        TrustStatus::new(PackageCounts::default(), LedgerGauges::default(), Vec::new(), &SignedIndexes::default())
+    }
+
+    fn unsigned(&self) -> Vec<Unsigned> {
+        Vec::new()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Builders of well-formed files with every knob the readers look at.
 
+pub(crate) mod deb;
 mod elf;
+pub(crate) mod gpg;
 mod header;
 mod pe;
 mod zip;
