@@ -85,7 +85,8 @@ impl Openers {
         let found = executable::open_exe(pid)?;
         let key = glance(&found).ok()?;
         let generation = means.judge.generation();
-        if let Some(known) = self.lock().current(generation).by_executable.get(&key) {
+        // Who was met before his executable had been read is looked at again: it has a name by now, and may be a copy of an interpreter.
+        if let Some(known) = self.lock().current(generation).by_executable.get(&key).filter(|known| known.digest.is_some()) {
             return Some(Arc::clone(known));
         }
         let (opener, is_lasting) = self.classify(pid, means);
