@@ -6,8 +6,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 /// Longest word, in bytes.
 pub const INTERPRETER_BYTES_MAX: usize = 255;
 /// Parts of a word behind the name.
@@ -125,18 +123,7 @@ impl fmt::Display for Interpreter {
     }
 }
 
-impl Serialize for Interpreter {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Interpreter {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+crate::text::as_text!(Interpreter);
 
 #[cfg(test)]
 mod tests {

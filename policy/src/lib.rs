@@ -25,6 +25,7 @@ pub mod respond;
 pub mod source_rule;
 pub mod status;
 pub mod subject;
+mod text;
 pub mod usage;
 pub mod version;
 

@@ -4,8 +4,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 /// Longest path kept, in bytes (Linux `PATH_MAX` without the NUL). Longer ones are cut where they enter the program.
 pub const PATH_BYTES_MAX: usize = 4095;
 
@@ -130,18 +128,7 @@ fn unescape(after_backslash: &[u8]) -> Option<(u8, usize)> {
     }
 }
 
-impl Serialize for PathBytes {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for PathBytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+crate::text::as_text!(PathBytes);
 
 #[cfg(test)]
 mod tests {

@@ -41,6 +41,7 @@ mod running;
 mod scope;
 mod seen;
 mod sensor;
+mod threads;
 mod turns;
 pub(crate) mod walk;
 mod warm;

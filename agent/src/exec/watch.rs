@@ -2,11 +2,9 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -40,8 +38,9 @@ use super::running::catch_up;
 use super::scope::Scope;
 use super::seen::Seen;
 use super::sensor::{Sensor, memory_device};
+use super::threads::{Threads, go_first, raise};
 use super::witness::Bench;
-use crate::health::{FailureReason, Health, Pulse, Pulses};
+use crate::health::{Health, Pulse, Pulses};
 use crate::identify::{Identifier, Identity};
 use crate::judge::Judge;
 use crate::pending::Pending;
@@ -524,48 +523,7 @@ fn bench(setup: &Setup, shared: &Shared<'_>, other: Option<&Bench>) -> Bench {
     }
 }
 
-/// As [`raise`], for a thread that all of them wait for.
-fn go_first(class: Class) {
-    if class == Class::Permission && priority::first().is_err() {
-        raise(class, priority::ANSWERING);
-    }
-}
-
-/// Where executions wait for this thread, it goes before those who start them by the thousand. Refused, it takes its turn like others.
-fn raise(class: Class, nice: i32) {
-    if class == Class::Permission {
-        let _ = priority::set(nice);
-    }
-}
-
 /// The kernel would not give a thread or a descriptor.
 fn refused(error: std::io::Error) -> GroupError {
     GroupError::Init(error.raw_os_error().map_or(nix::errno::Errno::EAGAIN, nix::errno::Errno::from_raw))
-}
-
-/// Starts threads that end together and tells when one fails.
-struct Threads {
-    over: SyncSender<()>,
-    failed: Arc<Notify>,
-    health: Health,
-}
-
-impl Threads {
-    fn start(&self, name: &'static str, work: impl FnOnce() -> Result<(), String> + Send + 'static) -> std::io::Result<()> {
-        let (over, failed, health) = (self.over.clone(), Arc::clone(&self.failed), self.health.clone());
-        let life = move || {
-            let fault = match catch_unwind(AssertUnwindSafe(work)) {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error),
-                Err(_) => Some("it met a defect".to_owned()),
-            };
-            if let Some(error) = fault {
-                health.note(FailureReason::ReaderFailed);
-                tracing::error!(thread = name, %error, "watching failed; it is started anew");
-                failed.notify_one();
-            }
-            drop(over);
-        };
-        thread::Builder::new().name(name.into()).spawn(life).map(drop)
-    }
 }
