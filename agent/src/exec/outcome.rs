@@ -190,12 +190,13 @@ impl Outcomes {
 
     /// Tells the kernel, unless somebody did; allows only content that is still what was judged. Gives the answer that stands.
     fn answer(&self, held: &Arc<Held>, execution: &Execution, file: &Identified, decision: Decision, footing: Footing) -> Answer {
-        let wanted = if decision.response == Response::Allow { Answer::Allow } else { Answer::Deny };
-        let content = (wanted == Answer::Allow).then(|| content_still(held.file(), &file.identity)).flatten();
-        let is_unmoved = content.is_some() || wanted == Answer::Deny;
-        let content =
-            content.or_else(|| self.content_in_transaction(held.file(), execution, file, footing).filter(|_| wanted == Answer::Allow));
-        let has_changed = wanted == Answer::Allow && content.is_none();
+        let is_wanted = decision.response == Response::Allow;
+        let wanted = if is_wanted { Answer::Allow } else { Answer::Deny };
+        let content = is_wanted.then(|| content_still(held.file(), &file.identity)).flatten();
+        let is_unmoved = content.is_some() || !is_wanted;
+        let in_transaction = || is_wanted.then(|| self.content_in_transaction(held.file(), execution, file, footing)).flatten();
+        let content = content.or_else(in_transaction);
+        let has_changed = is_wanted && content.is_none();
         if has_changed {
             self.health.note(FailureReason::DigestChanged);
         }
