@@ -158,11 +158,12 @@ impl Judge {
         self.trust.ledger().evidence(&self.trust.place(path.as_bytes()), file, database, &settings.archive_keys)
     }
 
-    /// Whether the package manager's scripts and what it unpacks need a signed archive here like everything else: the profile asks for
-    /// them, and apt brings archives before it unpacks them.
+    /// Whether the package manager's scripts and what it unpacks need a signed archive here like everything else.
+    ///
+    /// SECURITY: by the profile alone. Whatever else this asked for, whoever is root could take away.
     #[must_use]
     pub fn wants_signed_transactions(&self) -> bool {
-        self.lists.rules().package_level == Level::Signed && self.trust.ledger().is_told()
+        self.lists.rules().package_level == Level::Signed
     }
 
     /// What the package of its source says of bytecode at this path that no package owns; nobody but root can write its folder or those

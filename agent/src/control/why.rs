@@ -20,6 +20,7 @@ use crate::exec::location::{Found, Location, find};
 use crate::exec::mount::{self, Mounts, Watching};
 use crate::identify::{Identified, Identifier, SkipReason};
 use crate::judge::Judge;
+use crate::trust::Haste;
 
 /// The answer, as `why --json` prints it. What follows `kind` is absent for content that is never judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,7 +120,7 @@ impl Asked<'_> {
             let size = file.metadata().map_or(0, |file| file.len());
             return Ok(self.never_judged(shown, size, &settings));
         };
-        self.judge.publishers().examine(&file, &identified, self.stop);
+        self.judge.publishers().examine(&file, &identified, Haste::None, self.stop);
         let evidence = self.evidence(&found, &identified);
         let publisher = self.judge.publishers().finding(&identified).and_then(|finding| finding.sentence());
         let verdict = (self.verdict)(&identified.digests.sha256);

@@ -26,9 +26,12 @@ use super::{executable, monotonic_ms, process};
 use crate::health::{FailureReason, Health, Pulse};
 use crate::identify::{Identified, Identifier, Inode, SkipReason};
 use crate::system::group::Answer;
+use crate::trust::Haste;
 
 /// Longest a single file is read for, in milliseconds: 8 GiB with MD5 at the pace of a slow disk and a slow digest.
 const IDENTIFY_DEADLINE_MS: i64 = 120_000;
+/// Longest signatures are looked for before an execution is concluded upon without them, in milliseconds: half of what it may wait.
+const SIGNATURE_PATIENCE_MS: i64 = 1_000;
 
 /// What both kinds of threads work with.
 pub(super) struct Bench {
@@ -143,7 +146,8 @@ impl Bench {
         let file = job.target.file();
         let outcome = self.identifier.file_as(file, job.claim, job.key.wanted, &stop);
         if let Ok(Some(found)) = &outcome {
-            self.outcomes.judge.publishers().examine(file, found, &stop);
+            let due_ms = monotonic_ms() + SIGNATURE_PATIENCE_MS;
+            self.outcomes.judge.publishers().examine(file, found, Haste::Execution, &|| stop() || monotonic_ms() > due_ms);
         }
         let waiting = self.cold.finish(&job.key);
         let unjudged = |waiting: Vec<Waiter>, reason: FailureReason| {

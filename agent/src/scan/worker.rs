@@ -20,6 +20,7 @@ use super::walk::{self, Listing};
 use super::{Reading, Settled};
 use crate::identify::store::{Known, Memo};
 use crate::identify::{FilesystemId, Identified, Inode, NameClaim, Reader, SkipReason, open_at};
+use crate::trust::Haste;
 
 /// Findings handed over at a time.
 const FINDINGS_BATCH_MAX: usize = 256;
@@ -300,7 +301,7 @@ impl<'a> Worker<'a> {
         if let Some(publishers) = self.running.scan.publishers.filter(|publishers| publishers.is_open_about(candidate)) {
             let file = open_at(&place.listing.folder, name)?;
             let due = Instant::now() + SIGNATURE_PATIENCE;
-            publishers.examine(&file, candidate, &|| self.running.is_stopped() || Instant::now() >= due);
+            publishers.examine(&file, candidate, Haste::None, &|| self.running.is_stopped() || Instant::now() >= due);
         }
         Ok(())
     }

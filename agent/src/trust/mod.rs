@@ -34,7 +34,7 @@ pub use current::Trust;
 pub use ledger::Ledger;
 pub use package_trust::{Owner, PackageTrust};
 pub use problem::{Problems, TrustError, Unread};
-pub use publisher::Publishers;
+pub use publisher::{Haste, Publishers};
 pub use transaction::{transaction_holders, transaction_is_open};
 pub use watch::Watch;
 pub use witness::{Witness, Witnessed};

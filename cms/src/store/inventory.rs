@@ -15,6 +15,9 @@ use super::{Connection, Result, command};
 use crate::profile::GLOBAL;
 use crate::signals::Effect;
 
+/// Sources of one host that are remembered when it has them no more, for when they come back.
+const GONE_MAX: i64 = 1_000;
+
 /// Takes an inventory report; what a complete one does not name is gone. Sources that were denied before the host told of them are asked
 /// for at once.
 pub(super) async fn write(
@@ -25,9 +28,9 @@ pub(super) async fn write(
     now: i64,
     effect: &mut Effect,
 ) -> Result<()> {
-    const GONE: &str = "UPDATE inventory SET gone = 1 WHERE host_id = $1";
+    const GONE: &str = "UPDATE inventory SET gone = 1, updated_at = $2 WHERE host_id = $1 AND gone = 0";
     if inventory.complete {
-        sqlx::query(GONE).bind(host.as_bytes().as_slice()).execute(&mut *work).await?;
+        sqlx::query(GONE).bind(host.as_bytes().as_slice()).bind(now).execute(&mut *work).await?;
     }
     register(work, inventory.sources.iter().map(|source| NamedSource::from(&source.source)), now).await?;
     for chunk in inventory.sources.chunks(ROWS_MAX) {
@@ -52,6 +55,23 @@ pub(super) async fn write(
         for source in distinct.into_iter().filter(|source| source.files > 0) {
             ask_if_denied(work, host, profile, &source.source, &listings, now, effect).await?;
         }
+    }
+    if inventory.complete { forget(work, host).await } else { Ok(()) }
+}
+
+/// Forgets what has been gone for longest, and sources that nothing speaks of any more: a host that names others each time fills no
+/// disk.
+async fn forget(work: &mut Connection, host: HostId) -> Result<()> {
+    const FORGET: &str = "DELETE FROM inventory WHERE host_id = $1 AND gone = 1 AND key NOT IN (SELECT key FROM inventory \
+         WHERE host_id = $1 AND gone = 1 ORDER BY updated_at DESC, key LIMIT $2) RETURNING key";
+    const UNNAMED: &str = "AND NOT EXISTS (SELECT 1 FROM inventory i WHERE i.key = source.key) \
+         AND NOT EXISTS (SELECT 1 FROM source_entry e WHERE e.key = source.key) \
+         AND NOT EXISTS (SELECT 1 FROM version_rule r WHERE r.key = source.key) \
+         AND NOT EXISTS (SELECT 1 FROM evidence v WHERE v.package_key = source.key OR v.publisher_key = source.key)";
+    let rows = sqlx::query(FORGET).bind(host.as_bytes().as_slice()).bind(GONE_MAX).fetch_all(&mut *work).await?;
+    let keys = rows.iter().map(|row| Columns(row).array::<32>("key")).collect::<Result<Vec<_>>>()?;
+    for chunk in keys.chunks(ROWS_MAX) {
+        any_of("DELETE FROM source WHERE key IN", chunk, UNNAMED).build().execute(&mut *work).await?;
     }
     Ok(())
 }

@@ -89,7 +89,7 @@ impl Store {
     /// [`super::StoreError`].
     pub async fn adopt_sources(&self, owner: ProfileId, host: HostId, actor: &str, now: i64) -> Result<u64> {
         const INSERT: &str = "INSERT INTO source_entry (owner, key, versions, decision, draft_decision, draft_actor, draft_comment, \
-             draft_at) SELECT $1, i.key, '', 'undecided', 'allowed', $4, $5, $6 FROM inventory i WHERE i.host_id = $2 AND NOT EXISTS ( \
+             draft_at) SELECT $1, i.key, '', 'undecided', 'allowed', $4, $5, $6 FROM inventory i WHERE i.host_id = $2 AND i.gone = 0 AND NOT EXISTS ( \
              SELECT 1 FROM source_entry e WHERE e.key = i.key AND e.owner IN ($1, $3) \
              AND (e.decision <> 'undecided' OR e.draft_decision IS NOT NULL)) ON CONFLICT (owner, key, versions) DO UPDATE SET \
              draft_decision = excluded.draft_decision, draft_actor = excluded.draft_actor, draft_comment = excluded.draft_comment, \

@@ -111,6 +111,32 @@ async fn a_source_that_is_gone_and_comes_back_was_first_seen_when_it_was() {
 }
 
 #[tokio::test]
+async fn what_a_host_has_no_more_is_not_adopted() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    has(&web, [counted("nmap", "1", 3, 0), counted("curl", "1", 3, 0)]).await;
+    has(&web, [counted("curl", "1", 3, 0)]).await;
+    assert_eq!(cms.store.adopt_sources(cms.profile, web.id, "ada", cms.now()).await.unwrap(), 1);
+    let drafted = cms.store.difference("default").await.unwrap().unwrap();
+    assert_eq!(drafted.sources.iter().map(|preview| preview.change.source.name()).collect::<Vec<_>>(), ["curl"]);
+}
+
+#[tokio::test]
+async fn a_host_that_names_others_each_time_fills_no_disk() {
+    let cms = TestCms::new().await;
+    let web = cms.host("web-1").await;
+    has(&web, [counted("nmap", "1", 3, 0)]).await;
+    for round in 0..3 {
+        cms.clock.advance(1_000_000);
+        has(&web, (0..600).map(|number| counted(&format!("p{round}-{number}"), "1", 1, 0))).await;
+    }
+    cms.clock.advance(1_000_000);
+    has(&web, [counted("nmap", "1", 3, 0)]).await;
+    let rows = listed(&cms, SourceFilter::default()).await;
+    assert_eq!(rows[0].seen.first_seen_at, Some(cms.now()), "of all that went the newest thousand are remembered");
+}
+
+#[tokio::test]
 async fn sources_are_filtered_and_come_in_pages_by_name() {
     let cms = TestCms::new().await;
     let other = cms.store.create_profile("db", "db", "ada", cms.now()).await.unwrap().id;

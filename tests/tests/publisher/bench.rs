@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use doorward_agent::identify::{Identified, Identifier, IdentityStore, Limits};
-use doorward_agent::trust::publisher::{AnchorError, Finding, Publishers};
+use doorward_agent::trust::publisher::{AnchorError, Finding, Haste, Publishers};
 use doorward_policy::{Flaw, PublisherEvidence};
 use doorward_service::Clock;
 use tempfile::TempDir;
@@ -67,7 +67,7 @@ impl Bench {
     pub(crate) fn look_at(&self, path: &Path) -> Arc<Finding> {
         let file = File::open(path).unwrap();
         let identified = identified(path, &file);
-        self.publishers.examine(&file, &identified, &|| false);
+        self.publishers.examine(&file, &identified, Haste::None, &|| false);
         assert!(!self.publishers.is_open_about(&identified), "asked once is enough");
         self.publishers.finding(&identified).unwrap_or_default()
     }

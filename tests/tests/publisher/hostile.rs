@@ -1,5 +1,6 @@
 //! Damaged signatures: whatever the bytes, a reason and never a trusted publisher.
 
+use doorward_agent::trust::Haste;
 use doorward_policy::Flaw;
 use doorward_tests::workshop::Purpose::CodeSigning;
 use proptest::prelude::*;
@@ -50,7 +51,7 @@ fn a_file_that_is_no_longer_what_was_named_gives_nothing() {
     let named = crate::bench::identified(&path, &file);
     // Between naming and looking, the genuine content takes its place.
     std::fs::write(&path, &signed).unwrap();
-    bench.publishers().examine(&file, &named, &|| false);
+    bench.publishers().examine(&file, &named, Haste::None, &|| false);
     assert_eq!(bench.publishers().evidence(&named), None);
     assert!(bench.publishers().is_open_about(&named), "nothing is remembered");
     assert_eq!(bench.flaw("evil.exe", &evil), Some(Flaw::Altered));

@@ -81,6 +81,45 @@ fn what_was_added_changed_or_hidden_afterwards_is_noticed() {
 }
 
 #[test]
+fn a_second_directory_that_only_some_readers_find_is_noticed() {
+    let Some(workshop) = workshop() else { return };
+    let authority = Signer::authority("Example Root");
+    let signer = authority.certifies("Example Ltd", CodeSigning, ALWAYS);
+    let jar = plain(&workshop);
+    workshop.sign_jar(&jar, &signer, &[]);
+    let signed = fs::read(&jar).unwrap();
+    let bench = Bench::new().trusting("anchors.d", &authority);
+    let number = |at: usize| u32::from_le_bytes(signed[at..at + 4].try_into().unwrap()) as usize;
+    let end = signed.windows(4).rposition(|window| window == b"PK\x05\x06").unwrap();
+    let last = signed[..end].windows(4).rposition(|window| window == b"PK\x01\x02").unwrap();
+    // In the last entry's comment, which nobody signed, right before the end record: the JDK follows a locator to wherever it says.
+    let with_comment = |comment: &[u8; 20]| {
+        let mut forged = signed.clone();
+        forged[last + 32] = 20;
+        forged[end + 12..end + 16].copy_from_slice(&u32::try_from(number(end + 12) + 20).unwrap().to_le_bytes());
+        forged.splice(end..end, *comment);
+        forged
+    };
+    assert_eq!(bench.flaw("comment.jar", &with_comment(b"only a comment......")), None, "a comment as such is none of anybody's business");
+    let locator = with_comment(b"PK\x06\x07\0\0\0\0........\x01\0\0\0");
+    assert!(bench.reason("locator.jar", &locator).contains("can be taken for something"));
+}
+
+#[test]
+fn an_archive_of_signatures_without_end_is_not_gone_through_again_and_again() {
+    let Some(workshop) = workshop() else { return };
+    workshop.write("many.jar", b"");
+    rewrite(
+        &workshop,
+        "many.jar",
+        "with zipfile.ZipFile(jar, 'w') as z:\n  z.writestr('META-INF/MANIFEST.MF', b'')\n  for i in range(60000): z.writestr('META-INF/%d.RSA' % i, b'')",
+    );
+    let many = fs::read(workshop.path("many.jar")).unwrap();
+    let reason = Bench::new().reason("many.jar", &many);
+    assert!(reason.contains("larger than this program reads"), "{reason}");
+}
+
+#[test]
 fn a_script_with_a_signed_jar_behind_it_is_a_script() {
     let Some(workshop) = workshop() else { return };
     let authority = Signer::authority("Example Root");

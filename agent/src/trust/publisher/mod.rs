@@ -17,7 +17,9 @@ mod weigh;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use doorward_formats::signature::{Container, Fault, Part};
@@ -32,6 +34,18 @@ use content::Unread;
 
 use crate::identify::Identified;
 
+/// How often it is looked whether another's read is over.
+const TURN_LOOK: Duration = Duration::from_millis(5);
+
+/// Who waits for what is found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// An execution: never behind a scan.
+    Execution,
+    /// Nobody who holds up others.
+    None,
+}
+
 /// Shared by everyone who asks.
 #[derive(Debug)]
 pub struct Publishers {
@@ -39,8 +53,8 @@ pub struct Publishers {
     anchors: ArcSwap<Anchors>,
     generation: AtomicU64,
     cache: Mutex<Cache>,
-    /// One file at a time is read into memory.
-    reading: Mutex<()>,
+    /// One file at a time is read into memory for executions, and one for everybody else.
+    reading: [Mutex<()>; 2],
     clock: Clock,
 }
 
@@ -64,7 +78,7 @@ impl Publishers {
             anchors: ArcSwap::from_pointee(anchors),
             generation: AtomicU64::new(0),
             cache: Mutex::default(),
-            reading: Mutex::default(),
+            reading: Default::default(),
             clock,
         }
     }
@@ -101,8 +115,8 @@ impl Publishers {
     }
 
     /// Finds out who signed an open file that was identified, and keeps it. The file's position is left alone. Blocks for as long as a
-    /// read of at most [`content::BYTES_MAX`] takes; `stop` is asked all the while.
-    pub fn examine(&self, file: &File, identified: &Identified, stop: &dyn Fn() -> bool) {
+    /// read of at most [`content::BYTES_MAX`] takes, or until another's is over; `stop` is asked all the while.
+    pub fn examine(&self, file: &File, identified: &Identified, haste: Haste, stop: &dyn Fn() -> bool) {
         let generation = self.generation();
         let anchors = self.anchors();
         let now = self.clock.now_micros();
@@ -111,7 +125,7 @@ impl Publishers {
             && self.known(&subject).is_none()
         {
             let signing = signing(container);
-            match self.read(file, identified, container, stop) {
+            match self.read(file, identified, container, haste, stop) {
                 Ok(signatures) => self.keep(subject, generation, weigh::file(signing, signatures, &anchors, now)),
                 Err(Unread::TooLarge) => {
                     let fault = Err(Fault::TooLarge(Part::File));
@@ -123,7 +137,7 @@ impl Publishers {
         }
         let subject = Subject::inode(identified);
         if anchors.has_keys() && self.known(&subject).is_none() {
-            let digest = |algorithm| self.digest(file, identified, algorithm, stop);
+            let digest = |algorithm| self.digest(file, identified, algorithm, haste, stop);
             if let Some(finding) = ima::find(file, &anchors, &digest) {
                 self.keep(subject, generation, finding);
             }
@@ -153,9 +167,29 @@ impl Publishers {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(subject, generation, finding);
     }
 
-    fn read(&self, file: &File, identified: &Identified, container: Container, stop: &dyn Fn() -> bool) -> content::Signatures {
-        let _turn = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+    fn read(
+        &self,
+        file: &File,
+        identified: &Identified,
+        container: Container,
+        haste: Haste,
+        stop: &dyn Fn() -> bool,
+    ) -> content::Signatures {
+        let _turn = self.turn(haste, stop).ok_or(Unread::Now)?;
         content::signatures(file, identified, container, stop)
+    }
+
+    /// Waits until nobody else of this haste reads, or until `stop`.
+    fn turn(&self, haste: Haste, stop: &dyn Fn() -> bool) -> Option<MutexGuard<'_, ()>> {
+        let reading = &self.reading[haste as usize];
+        loop {
+            match reading.try_lock() {
+                Ok(turn) => return Some(turn),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) if stop() => return None,
+                Err(TryLockError::WouldBlock) => thread::sleep(TURN_LOOK),
+            }
+        }
     }
 
     fn digest(
@@ -163,9 +197,10 @@ impl Publishers {
         file: &File,
         identified: &Identified,
         algorithm: doorward_formats::signature::DigestAlgorithm,
+        haste: Haste,
         stop: &dyn Fn() -> bool,
     ) -> Option<Vec<u8>> {
-        let _turn = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn(haste, stop)?;
         content::digest(file, identified, algorithm, stop)
     }
 }

@@ -14,6 +14,8 @@ const DIRECTORY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The end record without its comment.
 const END_BYTES: usize = 22;
+/// The locator of a zip64 end record, which stands right before the end record.
+const LOCATOR_BYTES: usize = 20;
 
 /// A comment's greatest length.
 const COMMENT_BYTES_MAX: u64 = 65_535;
@@ -94,7 +96,7 @@ impl End {
     /// The last one in the file, which must end with it.
     fn find(source: &mut impl Source) -> Result<Self, Fault> {
         let size = source.size()?;
-        let tail_bytes = size.min(COMMENT_BYTES_MAX + END_BYTES as u64);
+        let tail_bytes = size.min(COMMENT_BYTES_MAX + (LOCATOR_BYTES + END_BYTES) as u64);
         let tail_at = size - tail_bytes;
         let mut tail = vec![0; tail_bytes as usize];
         if source.read_at(tail_at, &mut tail)? < tail.len() {
@@ -109,6 +111,11 @@ impl End {
         let directory_at = u64::from(u32_at(record, 16));
         if entries == u16::MAX || directory_at == u64::from(u32::MAX) {
             return Err(Fault::Unsupported(Part::Archive));
+        }
+        // SECURITY: whoever knows zip64 looks right before this record for a locator and follows it to another directory, which no
+        // signature speaks of, whatever this record says; the JDK does.
+        if at.checked_sub(LOCATOR_BYTES).and_then(|at| tail.get(at..)).is_some_and(|before| before.starts_with(b"PK\x06\x07")) {
+            return Err(Fault::Ambiguous(Part::Archive));
         }
         if record[4..8] != [0; 4] || u16_at(record, 8) != entries || directory_at + directory_bytes != tail_at + at as u64 {
             return Err(MALFORMED);

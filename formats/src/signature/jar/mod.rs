@@ -6,6 +6,7 @@
 mod archive;
 mod manifest;
 
+use std::collections::HashMap;
 use std::io::Read;
 
 use archive::{Archive, Entry};
@@ -84,19 +85,25 @@ pub(super) fn read(source: &mut impl Source) -> Result<Vec<Signed>, Fault> {
 }
 
 /// Signature files with the structures that sign them; either without the other is nobody's word.
+///
+/// PERF: every name is looked at once. An archive may list 65,535 of them, and looking at all of them again for each would take minutes.
 fn pairs(archive: &Archive) -> Result<Vec<(&Entry, &Entry)>, Fault> {
+    let (mut files, mut blocks) = (HashMap::new(), Vec::new());
+    for entry in &archive.entries {
+        match Role::of(&entry.name) {
+            Role::SignatureFile(stem) => files.entry(stem).or_insert_with(Vec::new).push(entry),
+            Role::Block(_) if blocks.len() == SIGNERS_MAX => return Err(Fault::TooLarge(Part::SignatureFile)),
+            Role::Block(stem) => blocks.push((stem, entry)),
+            Role::Manifest | Role::Content => {}
+        }
+    }
     let mut pairs = Vec::new();
-    for block in &archive.entries {
-        let Role::Block(wanted) = Role::of(&block.name) else { continue };
-        let mut files = archive.entries.iter().filter(|file| matches!(Role::of(&file.name), Role::SignatureFile(stem) if stem == wanted));
-        let Some(file) = files.next() else { continue };
-        if files.next().is_some() {
-            return Err(Fault::Ambiguous(Part::SignatureFile));
+    for (stem, block) in blocks {
+        match files.get(&stem).map(Vec::as_slice) {
+            None => {}
+            Some([file]) => pairs.push((*file, block)),
+            Some(_) => return Err(Fault::Ambiguous(Part::SignatureFile)),
         }
-        if pairs.len() == SIGNERS_MAX {
-            return Err(Fault::TooLarge(Part::SignatureFile));
-        }
-        pairs.push((file, block));
     }
     Ok(pairs)
 }
